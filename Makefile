@@ -140,7 +140,6 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/vectors/%.o $(ALL_LIBS)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(ALL_LIBS)
 	$(call link,$(ALL_PKG_LIBS))
-# underscores become dashes: sim_twilio_main.c -> sim-twilio is made by the names themselves
 $(BUILD)/tests/%: $(BUILD)/obj/tests/sim/%_main.o $(LIB_SIM) $(LIB_COMMON)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/e2e/%_main.o $(LIB_HARNESS) $(LIB_SIM) $(LIB_COMMON)
@@ -151,10 +150,43 @@ tests: all $(UNIT_BIN) $(VECT_BIN) $(SIM_BIN) $(E2E_BIN)
 unit: all $(UNIT_BIN) $(VECT_BIN)
 	@BUILD=$(BUILD) tests/run.sh $(UNIT_BIN)
 
-# ---- static checks -----------------------------------------------------------------------
-.PHONY: lint
+# ---- checks of another kind ---------------------------------------------------------------
+# Threads and processes that share memory, under ThreadSanitizer: call with SAN=thread.
+TSAN_TESTS := $(filter $(addprefix %/test_,spsc ring log loop http_client cable pcm_cable port \
+                metrics audio dave_snapshot),$(UNIT_BIN))
+.PHONY: tsan valgrind fuzz
+tsan: all $(TSAN_TESTS)
+	@BUILD=$(BUILD) tests/run.sh $(TSAN_TESTS)
+
+# Every unit test but those that only take long there and touch no memory of ours in a new way.
+VALGRIND_SKIP := %/test_mls_vectors %/test_playout_sim %/test_pcm_cable %/test_resampler
+valgrind: all $(UNIT_BIN)
+	@BUILD=$(BUILD) TEST_TIMEOUT=600 WRAP="valgrind -q --error-exitcode=99 --leak-check=full \
+	  --errors-for-leak-kinds=definite --child-silent-after-fork=yes" \
+	  tests/run.sh $(filter-out $(VALGRIND_SKIP),$(UNIT_BIN))
+
+# libFuzzer targets, tests/fuzz/fuzz_*.c, FUZZ_SECONDS each, from the corpus committed beside them.
+FUZZ_SECONDS ?= 30
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/bin/%,$(FUZZ_SRC))
+FUZZ_LIBS := $(patsubst $(BUILD)/%,build/fuzz/%,$(ALL_LIBS))
+fuzz-build:
+	@$(MAKE) -s BUILD=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined $(FUZZ_LIBS) $(FUZZ_BIN)
+fuzz: fuzz-build
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
+build/fuzz/bin/%: tests/fuzz/%.c $(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	@echo "  FUZZ    $@"
+	@clang $(subst fuzzer-no-link,fuzzer,$(ALL_CFLAGS)) -MMD -MF $(BUILD)/obj/$(notdir $@).d $< \
+	  -Wl,--start-group $(FUZZ_LIBS) -Wl,--end-group $(ALL_PKG_LIBS) -lm -o $@
+
+# lint is quick and says whether the architecture holds; static is what CI runs.
+ALL_C := $(wildcard common/*.c alsa/*.c alsa/cable/*.c bridge/*.c discord/*.c discord/*/*.c)
+.PHONY: lint static fuzz-build
 lint:
 	@tests/lint/architecture.sh
+static: lint
+	@tests/lint/static.sh "$(ALL_CFLAGS)" $(ALL_C)
 
 .PHONY: deps
 deps:
@@ -169,7 +201,8 @@ help:
 	@echo "make demo       a simulated call, end to end, with figures (LIVE=1 stays up)"
 	@echo "make test       every test; last line: N passed, N failed, N skipped"
 	@echo "make unit       unit tests only"
-	@echo "make lint       static checks"
+	@echo "make lint       the architecture law; make static: with clang-tidy and cppcheck"
+	@echo "make valgrind   unit tests under valgrind; make fuzz: the libFuzzer targets"
 	@echo "make install    DESTDIR= PREFIX=/usr"
 	@echo "make clean"
 
