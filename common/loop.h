@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop.h - the event loop: one libwebsockets context and its poll() loop.
+ *
+ * Everything here runs on the loop's thread except loop_post() and loop_stop().
+ * Descriptors of ours (watches, ticks, signals, posts) live in one epoll
+ * set, and only that set's descriptor is adopted by libwebsockets. Two quirks of
+ * 4.1.6 go away with that: it closes an adopted descriptor when it lets go of it, and
+ * it drops one that raises POLLERR or POLLHUP without POLLIN.
+ *
+ * SIGPIPE is ignored process-wide from the creation of the context (by libwebsockets).
+ */
+#ifndef COMMON_LOOP_H
+#define COMMON_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libwebsockets.h>
+
+/*
+ * What every vhost of this program wants in its lws_context_creation_info:
+ * custom headers (X-Twilio-Signature) do not exist on HTTP/2 in libwebsockets 4.1.6,
+ * and its default header space of 4096 bytes is small.
+ */
+#define LOOP_ALPN         "http/1.1"
+#define LOOP_HEADER_BYTES 8192
+#define LOOP_MAX_FDS      1024
+
+struct loop;
+
+/*
+ * Creates the context (no vhosts but internal ones; explicit vhosts, fd_limit_per_thread
+ * LOOP_MAX_FDS, lines of libwebsockets sent to the log). -ENOMEM, -errno.
+ * One loop a thread; several loops in one process are possible (tests).
+ */
+int loop_create(struct loop **out);
+/*
+ * Runs what is still posted, closes all connections (their close callbacks run), destroys
+ * every vhost. Owners of timers, watches and ticks must have cancelled them before;
+ * producers of loop_post() must have ended.
+ */
+void loop_destroy(struct loop *loop);
+
+/* For lws_create_vhost() by servers. Fill info with loop_vhost_info() first. */
+struct lws_context *loop_lws(struct loop *loop);
+/* Zeroes info and sets ALPN, header bytes, no permessage-deflate, TLS >= 1.2, no default keep-alive
+ * surprises. */
+void loop_vhost_info(struct lws_context_creation_info *info);
+
+/* Runs until loop_stop(). 0. */
+int loop_run(struct loop *loop);
+/* Services until `done` returns true or timeout_ms passed; true in the first case. For tests and
+ * shutdown. */
+bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int timeout_ms);
+/* Makes loop_run() return. Any thread, and signal-safe. */
+void loop_stop(struct loop *loop);
+
+/*
+ * Runs fn(arg) once on the loop's thread, in order of posting, at the latest inside
+ * loop_destroy(). Any thread. Wakes the loop. -ENOMEM (fn will not run).
+ */
+int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/*
+ * Timers for things of 50 ms and more (time-outs, heartbeats, back-off): lws_sul, which in
+ * 4.1.6 busy-polls through the last millisecond before it fires. Never for audio: see
+ * loop_tick. One-shot; setting it again moves it; cancelling an idle one is fine.
+ * The struct is the owner's, zeroed before first use; cancel it before its memory goes.
+ */
+struct loop_timer {
+	lws_sorted_usec_list_t sul;
+	struct loop *loop;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms,
+		    void (*fn)(void *arg), void *arg);
+void loop_timer_cancel(struct loop_timer *timer);
+bool loop_timer_pending(const struct loop_timer *timer);
+
+/*
+ * Watches a descriptor, level-triggered. events and what fn gets: EPOLLIN, EPOLLOUT; EPOLLERR and
+ * EPOLLHUP always come too, and come again until the descriptor is removed. The descriptor stays
+ * the caller's and must stay open until loop_watch_remove(), which may be called
+ * from inside any callback, fn included. -EPERM for regular files, -errno.
+ */
+struct loop_watch;
+
+int loop_watch_add(struct loop *loop, struct loop_watch **out, int fd, uint32_t events,
+		   void (*fn)(void *arg, uint32_t events), void *arg);
+int loop_watch_change(struct loop_watch *watch, uint32_t events);
+void loop_watch_remove(struct loop_watch *watch); /* NULL is fine */
+
+/*
+ * A period for media, by timerfd (3.8 ms of CPU a second at 20 ms where a sul takes 21.5): fn gets
+ * the number of periods that passed since the last call (>= 1; more when the loop was late) and
+ * CLOCK_MONOTONIC now. Starts one period from now. Costs nothing when stopped.
+ */
+struct loop_tick;
+
+int loop_tick_start(struct loop *loop, struct loop_tick **out, int64_t period_ns,
+		    void (*fn)(void *arg, uint64_t periods, int64_t now_ns), void *arg);
+void loop_tick_stop(struct loop_tick *tick); /* NULL is fine; from inside fn too */
+
+/*
+ * Takes SIGHUP, SIGTERM and SIGINT by signalfd and calls fn(arg, signo) on the loop. Blocks
+ * them in the calling thread: call it before any thread is made, so that all inherit the mask.
+ * Once a loop.
+ */
+int loop_signals(struct loop *loop, void (*fn)(void *arg, int signo), void *arg);
+
+/*
+ * The client vhost of a trust set, made at first use and shared after that (each costs ~40 ms of
+ * CPU to load the certificates): ca_file NULL is the system store; a file replaces it. NULL if the
+ * file cannot be used (logged). Used by ws_client.
+ */
+struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file);
+
+#endif
