@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pcm_cable.c - `type cable`: the embedded loopback as a PCM of alsa-lib (an ioplug).
+ *
+ * What a cable is says cable.h; how to define one in an ALSA configuration says cable.conf. This
+ * file turns ALSA's pointers into cable frames and back, and wakes people up.
+ *
+ * A stream is put on the clock when it is triggered: stream frame 0 is the cable frame of that
+ * moment, the hardware pointer is what has gone by since. One timerfd per handle is armed for the
+ * frame at which the application would be woken; it is level triggered and never read, since
+ * setting it anew clears it.
+ *
+ * Errors inside the audio path are -ENODEV (the file is gone or cut) and become state
+ * DISCONNECTED, which is how a pulled-out card looks to applications.
+ */
+#include "alsa/cable/cable.h"
+
+#include <alsa/asoundlib.h>
+#include <alsa/pcm_external.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIOD_MIN_FRAMES 32
+#define CHECK_FRAMES      CABLE_RATE /* look once a second whether the file is still the one */
+#define BOUNDARY_NONE     ((snd_pcm_uframes_t)1 << 62)
+
+struct pcm_cable {
+	snd_pcm_ioplug_t io;
+	struct cable *cable;
+	unsigned channels;
+
+	int64_t start;   /* cable frame of stream frame 0; -1: not running */
+	int64_t elapsed; /* while not running: frames that had gone by when it stopped */
+	int64_t applied; /* io.appl_ptr unwrapped, valid for seen_appl */
+	snd_pcm_uframes_t seen_appl;
+	int64_t next_check; /* cable frame */
+	bool gone;
+
+	snd_pcm_uframes_t boundary, avail_min;
+	bool free_running; /* stop_threshold >= boundary: never an xrun */
+	int64_t step;      /* capture: the pointer moves by this many frames */
+};
+
+static int64_t frame_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return cable_frame_at(t.tv_sec * 1000000000LL + t.tv_nsec);
+}
+
+static bool is_playback(const struct pcm_cable *p)
+{
+	return p->io.stream == SND_PCM_STREAM_PLAYBACK;
+}
+
+/* The application's position. rewind() and forward() move appl_ptr without telling us, so the
+ * 64-bit position is kept by the difference to where it was seen last. */
+static int64_t position_applied(struct pcm_cable *p)
+{
+	int64_t boundary = (int64_t)p->boundary;
+	int64_t moved = (int64_t)p->io.appl_ptr - (int64_t)p->seen_appl;
+
+	if (moved > boundary / 2)
+		moved -= boundary;
+	else if (moved < -boundary / 2)
+		moved += boundary;
+	p->seen_appl = p->io.appl_ptr;
+	return p->applied += moved;
+}
+
+/* Frames that have gone by since the trigger. */
+static int64_t position_elapsed(const struct pcm_cable *p)
+{
+	return p->start < 0 ? p->elapsed : frame_now() - p->start;
+}
+
+/* The same as the application is told. A reader that takes what there is and asks again would
+ * find one more frame each time round, for ever: hence steps of about 1 ms for capture. Writers
+ * get the exact position, of which they can make no such loop. */
+static int64_t position_told(const struct pcm_cable *p)
+{
+	int64_t elapsed = position_elapsed(p);
+
+	return is_playback(p) ? elapsed : elapsed / p->step * p->step;
+}
+
+/* Capture: when to wake a reader whose position is `applied`. Not at applied + avail_min: alsa-lib
+ * takes what is there first and then waits for a whole avail_min again, so each lateness would
+ * be added to the delay of all that follows, up to one period. Real cards wake at multiples of
+ * the period, and so do we. */
+static int64_t capture_ready_at(const struct pcm_cable *p, int64_t applied)
+{
+	int64_t period = (int64_t)p->io.period_size;
+	int64_t ready = applied + (int64_t)p->avail_min;
+
+	if (period > 0 && (int64_t)p->avail_min <= period) {
+		int64_t edge = (applied / period + 1) * period;
+
+		if (edge < ready)
+			ready = edge;
+	}
+	return (ready + p->step - 1) / p->step * p->step;
+}
+
+static int64_t playback_avail(const struct pcm_cable *p, int64_t applied, int64_t elapsed)
+{
+	return (int64_t)p->io.buffer_size - (applied - elapsed);
+}
+
+/* Sets the timer for an application at position `applied`. */
+static void timer_arm(struct pcm_cable *p, int64_t applied)
+{
+	struct itimerspec when = {0};
+
+	if (p->start >= 0) {
+		int64_t target, ns;
+
+		if (!is_playback(p))
+			target = capture_ready_at(p, applied);
+		else if (p->io.state == SND_PCM_STATE_DRAINING)
+			target = applied;
+		else
+			target = applied + (int64_t)p->avail_min - (int64_t)p->io.buffer_size;
+		ns = cable_time_ns(p->start + target);
+		if (ns < 1)
+			ns = 1; /* 0 would disarm */
+		when.it_value.tv_sec = ns / 1000000000;
+		when.it_value.tv_nsec = ns % 1000000000;
+	} else if (is_playback(p) &&
+		   playback_avail(p, applied, p->elapsed) >= (int64_t)p->avail_min) {
+		when.it_value.tv_nsec = 1; /* not started yet: writable now */
+	}
+	timerfd_settime(p->io.poll_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* Gives up: from here on the application gets -ENODEV from everything. */
+static int lost(struct pcm_cable *p)
+{
+	p->gone = true;
+	snd_pcm_ioplug_set_state(&p->io, SND_PCM_STATE_DISCONNECTED);
+	return -ENODEV;
+}
+
+/* ---- callbacks ---------------------------------------------------------------------------- */
+
+static int cable_cb_start(snd_pcm_ioplug_t *io)
+{
+	struct pcm_cable *p = io->private_data;
+	int64_t now = frame_now();
+
+	if (is_playback(p) && cable_start(p->cable, now) < 0)
+		return lost(p);
+	p->start = now;
+	p->next_check = now + CHECK_FRAMES;
+	timer_arm(p, position_applied(p));
+	return 0;
+}
+
+/* Drop, close, the end of a drain; may come twice. What was queued beyond now is not played. */
+static int cable_cb_stop(snd_pcm_ioplug_t *io)
+{
+	struct pcm_cable *p = io->private_data;
+
+	p->elapsed = position_elapsed(p);
+	if (is_playback(p) && p->start >= 0)
+		cable_stop(p->cable, p->elapsed);
+	p->start = -1;
+	timer_arm(p, position_applied(p));
+	return 0;
+}
+
+/* In any state from PREPARED on, very often. A negative value would become XRUN; a lost cable
+ * has to be a state, set from in here. */
+static snd_pcm_sframes_t cable_cb_pointer(snd_pcm_ioplug_t *io)
+{
+	struct pcm_cable *p = io->private_data;
+	int64_t elapsed = position_told(p), applied = position_applied(p);
+
+	if (p->start >= 0 && p->start + elapsed >= p->next_check) {
+		p->next_check = p->start + elapsed + CHECK_FRAMES;
+		if (cable_check(p->cable) < 0)
+			lost(p);
+	}
+	if (p->gone) {
+		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
+		return (snd_pcm_sframes_t)io->hw_ptr;
+	}
+	if (is_playback(p)) {
+		if (io->state == SND_PCM_STATE_DRAINING) {
+			if (elapsed > applied)
+				elapsed = applied;
+		} else if (elapsed > applied && !p->free_running) {
+			return -EPIPE;
+		}
+	} else if (elapsed - applied > (int64_t)io->buffer_size && !p->free_running) {
+		return -EPIPE;
+	}
+	return (snd_pcm_sframes_t)((uint64_t)elapsed % p->boundary);
+}
+
+/* Without the PCM's lock, from any state; ALSA's pointers are zero already. A fresh slot, so that
+ * readers that lag can still hear the end of the stream before. */
+static int cable_cb_prepare(snd_pcm_ioplug_t *io)
+{
+	struct pcm_cable *p = io->private_data;
+	int err = 0;
+
+	if (p->gone || cable_check(p->cable) < 0)
+		return lost(p);
+	p->start = -1;
+	p->elapsed = p->applied = 0;
+	p->seen_appl = io->appl_ptr;
+	if (is_playback(p))
+		err = cable_claim(p->cable, frame_now());
+	if (err == -ENODEV)
+		return lost(p);
+	if (err < 0)
+		return err; /* -EBUSY: 16 others play into it */
+	timer_arm(p, 0);
+	return 0;
+}
+
+/* Moves frames at the application's position, which is still the old one while we are called.
+ * Capture through mmap comes here on each mmap_begin, perhaps twice for the same frames: nothing
+ * but appl_ptr says where we are. */
+static snd_pcm_sframes_t cable_cb_transfer(snd_pcm_ioplug_t *io,
+					   const snd_pcm_channel_area_t *areas,
+					   snd_pcm_uframes_t offset, snd_pcm_uframes_t size)
+{
+	struct pcm_cable *p = io->private_data;
+	/* interleaved is all we offer: the first channel's area starts every frame */
+	int16_t *frames = (int16_t *)areas->addr + areas->first / 16 + offset * p->channels;
+	int64_t at = position_applied(p);
+	int err;
+
+	if (p->gone)
+		return -ENODEV;
+	if (is_playback(p))
+		err = cable_write(p->cable, at, frames, size);
+	else if (p->start >= 0)
+		err = cable_read(p->cable, p->start + at, frames, size);
+	else
+		err = -EBADFD;
+	if (err == -ENODEV)
+		return lost(p);
+	if (err < 0)
+		return err;
+	timer_arm(p, at + (int64_t)size);
+	return (snd_pcm_sframes_t)size;
+}
+
+static int cable_cb_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
+{
+	struct pcm_cable *p = io->private_data;
+	/* steps of about 1 ms that divide the period, so that period edges are hit exactly */
+	snd_pcm_uframes_t steps = io->period_size * 1000 / io->rate;
+
+	(void)params;
+	while (steps > 1 && io->period_size % steps)
+		steps--;
+	p->step = (int64_t)(io->period_size / (steps ? steps : 1));
+	return 0;
+}
+
+/* Called by every hw_params too. The only place that tells boundary and thresholds; ioplug itself
+ * does not look at stop_threshold. */
+static int cable_cb_sw_params(snd_pcm_ioplug_t *io, snd_pcm_sw_params_t *params)
+{
+	struct pcm_cable *p = io->private_data;
+	snd_pcm_uframes_t stop;
+
+	snd_pcm_sw_params_get_boundary(params, &p->boundary);
+	snd_pcm_sw_params_get_avail_min(params, &p->avail_min);
+	snd_pcm_sw_params_get_stop_threshold(params, &stop);
+	p->free_running = stop >= p->boundary;
+	return 0;
+}
+
+static int cable_cb_poll_count(snd_pcm_ioplug_t *io)
+{
+	(void)io;
+	return 1;
+}
+
+/* Called before each wait of alsa-lib's own: so the timer is always right for it. */
+static int cable_cb_poll_descriptors(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned space)
+{
+	struct pcm_cable *p = io->private_data;
+
+	if (space < 1)
+		return 0;
+	timer_arm(p, position_applied(p));
+	*fds = (struct pollfd){.fd = io->poll_fd, .events = POLLIN | POLLERR | POLLNVAL};
+	return 1;
+}
+
+/* The timer says POLLIN for both directions; a playback stream that passed that on would hang
+ * aplay. 0 means: go on waiting. */
+static int cable_cb_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned n,
+				 unsigned short *revents)
+{
+	struct pcm_cable *p = io->private_data;
+	int64_t elapsed = position_told(p), applied = position_applied(p);
+
+	*revents = 0;
+	if (n < 1 || !(fds->revents & (POLLIN | POLLERR | POLLNVAL)))
+		return 0;
+	if (io->state == SND_PCM_STATE_RUNNING || io->state == SND_PCM_STATE_DRAINING)
+		cable_cb_pointer(io); /* notices that the cable has gone, for those who only poll */
+	if (p->gone || io->state == SND_PCM_STATE_XRUN) {
+		*revents = POLLERR;
+		return 0;
+	}
+	if (is_playback(p)) {
+		if (playback_avail(p, applied, elapsed) >= (int64_t)p->avail_min ||
+		    (io->state == SND_PCM_STATE_DRAINING && elapsed >= applied))
+			*revents = POLLOUT;
+	} else if (p->start >= 0 && elapsed >= capture_ready_at(p, applied)) {
+		*revents = POLLIN;
+	}
+	if (!*revents)
+		timer_arm(p, applied);
+	return 0;
+}
+
+static int cable_cb_delay(snd_pcm_ioplug_t *io, snd_pcm_sframes_t *delay)
+{
+	struct pcm_cable *p = io->private_data;
+	int64_t elapsed = position_elapsed(p), applied = position_applied(p);
+
+	if (p->gone)
+		return -ENODEV;
+	*delay = (snd_pcm_sframes_t)(is_playback(p) ? applied - elapsed : elapsed - applied);
+	return 0;
+}
+
+static int cable_cb_close(snd_pcm_ioplug_t *io)
+{
+	struct pcm_cable *p = io->private_data;
+
+	cable_close(p->cable);
+	close(io->poll_fd);
+	free(p);
+	return 0;
+}
+
+static void cable_cb_dump(snd_pcm_ioplug_t *io, snd_output_t *out)
+{
+	snd_output_printf(out, "Cable PCM, %s\n", io->name);
+	if (io->pcm && snd_pcm_state(io->pcm) != SND_PCM_STATE_OPEN) {
+		snd_output_printf(out, "Its setup is:\n");
+		snd_pcm_dump_setup(io->pcm, out);
+	}
+}
+
+/* No drain: alsa-lib then polls us until the pointer has reached the application's, which also is
+ * right for non-blocking handles. No pause and no resume: their mere presence would advertise
+ * them. */
+static const snd_pcm_ioplug_callback_t callbacks = {
+	.start = cable_cb_start,
+	.stop = cable_cb_stop,
+	.pointer = cable_cb_pointer,
+	.transfer = cable_cb_transfer,
+	.close = cable_cb_close,
+	.hw_params = cable_cb_hw_params,
+	.sw_params = cable_cb_sw_params,
+	.prepare = cable_cb_prepare,
+	.poll_descriptors_count = cable_cb_poll_count,
+	.poll_descriptors = cable_cb_poll_descriptors,
+	.poll_revents = cable_cb_poll_revents,
+	.dump = cable_cb_dump,
+	.delay = cable_cb_delay,
+};
+
+/* ---- configuration ------------------------------------------------------------------------ */
+
+struct definition {
+	const char *dir, *name, *group;
+	long line, channels, perm;
+	bool create;
+};
+
+static int read_definition(struct definition *d, snd_config_t *conf)
+{
+	snd_config_iterator_t i, next;
+
+	*d = (struct definition){.perm = 0660};
+	snd_config_for_each(i, next, conf) {
+		snd_config_t *node = snd_config_iterator_entry(i);
+		const char *key;
+		int err = 0;
+
+		if (snd_config_get_id(node, &key) < 0 || !strcmp(key, "comment") ||
+		    !strcmp(key, "type") || !strcmp(key, "hint"))
+			continue;
+		if (!strcmp(key, "dir")) {
+			err = snd_config_get_string(node, &d->dir);
+		} else if (!strcmp(key, "name")) {
+			err = snd_config_get_string(node, &d->name);
+		} else if (!strcmp(key, "group")) {
+			err = snd_config_get_string(node, &d->group);
+		} else if (!strcmp(key, "line")) {
+			err = snd_config_get_integer(node, &d->line);
+		} else if (!strcmp(key, "channels")) {
+			err = snd_config_get_integer(node, &d->channels);
+		} else if (!strcmp(key, "perm")) {
+			err = snd_config_get_integer(node, &d->perm);
+		} else if (!strcmp(key, "create")) {
+			err = snd_config_get_bool(node);
+			d->create = err > 0;
+		} else {
+			SNDERR("cable: unknown field %s", key);
+			return -EINVAL;
+		}
+		if (err < 0) {
+			SNDERR("cable: field %s has the wrong type", key);
+			return -EINVAL;
+		}
+	}
+	if (!d->dir || d->dir[0] != '/' || !d->name) {
+		SNDERR("cable: a definition needs dir (an absolute path) and name");
+		return -EINVAL;
+	}
+	if (d->channels < 0 || d->channels > CABLE_CHANNELS_MAX) {
+		SNDERR("cable: channels is %ld, not 1 or 2 (or 0 for what is there)", d->channels);
+		return -EINVAL;
+	}
+	if (d->perm < 0 || d->perm > 0666 || (d->perm & ~0666L)) {
+		SNDERR("cable: perm is 0%lo; read and write bits only", (unsigned long)d->perm);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int find_group(const char *name, gid_t *gid)
+{
+	struct group grp, *found = NULL;
+	char buf[4096], *end;
+	unsigned long n;
+
+	*gid = (gid_t)-1;
+	if (!name || !*name)
+		return 0;
+	n = strtoul(name, &end, 10);
+	if (!*end) {
+		*gid = (gid_t)n;
+		return 0;
+	}
+	if (getgrnam_r(name, &grp, buf, sizeof(buf), &found) != 0 || !found) {
+		SNDERR("cable: there is no group %s", name);
+		return -EINVAL;
+	}
+	*gid = grp.gr_gid;
+	return 0;
+}
+
+static int set_constraints(struct pcm_cable *p)
+{
+	static const unsigned access[] = {
+		SND_PCM_ACCESS_RW_INTERLEAVED,
+		SND_PCM_ACCESS_MMAP_INTERLEAVED, /* what plug and route use on their slave */
+	};
+	static const unsigned format[] = {SND_PCM_FORMAT_S16_LE};
+	unsigned frame_bytes = p->channels * 2;
+	const struct {
+		int type;
+		unsigned min, max;
+	} ranges[] = {
+		{SND_PCM_IOPLUG_HW_CHANNELS, p->channels, p->channels},
+		{SND_PCM_IOPLUG_HW_RATE, CABLE_RATE, CABLE_RATE},
+		{SND_PCM_IOPLUG_HW_PERIOD_BYTES, PERIOD_MIN_FRAMES * frame_bytes,
+		 CABLE_BUFFER_MAX / 2 * frame_bytes},
+		{SND_PCM_IOPLUG_HW_BUFFER_BYTES, 2 * PERIOD_MIN_FRAMES * frame_bytes,
+		 CABLE_BUFFER_MAX * frame_bytes},
+		{SND_PCM_IOPLUG_HW_PERIODS, 2, CABLE_BUFFER_MAX / PERIOD_MIN_FRAMES},
+	};
+	int err = snd_pcm_ioplug_set_param_list(&p->io, SND_PCM_IOPLUG_HW_ACCESS, 2, access);
+
+	if (err >= 0)
+		err = snd_pcm_ioplug_set_param_list(&p->io, SND_PCM_IOPLUG_HW_FORMAT, 1, format);
+	for (size_t i = 0; err >= 0 && i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		err = snd_pcm_ioplug_set_param_minmax(&p->io, ranges[i].type, ranges[i].min,
+						      ranges[i].max);
+	return err;
+}
+
+/* The two symbols that alsa-lib looks up; all others stay inside (-fvisibility=hidden). */
+#pragma GCC visibility push(default)
+SND_PCM_PLUGIN_DEFINE_FUNC(cable)
+{
+	char path[CABLE_PATH_MAX], why[CABLE_PATH_MAX + 128];
+	struct cable_spec spec = {.path = path};
+	struct definition def;
+	struct pcm_cable *p;
+	int err;
+
+	(void)root;
+	err = read_definition(&def, conf);
+	if (err < 0)
+		return err;
+	err = cable_path(path, sizeof(path), def.dir, def.name, def.line);
+	if (err < 0) {
+		SNDERR("cable: name '%s' and line %ld make no file name in %s", def.name, def.line,
+		       def.dir);
+		return err;
+	}
+	spec.channels = (unsigned)def.channels;
+	spec.create = def.create;
+	spec.perm = (mode_t)def.perm;
+	spec.group = (gid_t)-1;
+	if (def.create) {
+		err = find_group(def.group, &spec.group);
+		if (err < 0)
+			return err;
+	}
+
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	err = cable_open(&p->cable, &spec,
+			 stream == SND_PCM_STREAM_PLAYBACK ? CABLE_WRITE : CABLE_READ, why,
+			 sizeof(why));
+	if (err < 0) {
+		SNDERR("cable: %s", why);
+		free(p);
+		return err;
+	}
+	p->channels = cable_channels(p->cable);
+	p->start = -1;
+	p->step = 1;
+	p->avail_min = 1;
+	p->boundary = BOUNDARY_NONE;
+	/* MONOTONIC: our time stamps are of that clock. BOUNDARY_WA: the pointer wraps at boundary,
+	 * without which being late by more than a buffer would look like being early, and an xrun
+	 * would pass as garbled sound. */
+	p->io.version = SND_PCM_IOPLUG_VERSION;
+	p->io.name = "loopback of programs";
+	p->io.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_MONOTONIC |
+		      SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
+	p->io.callback = &callbacks;
+	p->io.private_data = p;
+	p->io.poll_events = POLLIN;
+	p->io.poll_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (p->io.poll_fd < 0) {
+		err = -errno;
+		goto out;
+	}
+	err = snd_pcm_ioplug_create(&p->io, name, stream, mode);
+	if (err < 0)
+		goto out;
+	err = set_constraints(p);
+	if (err < 0) {
+		snd_pcm_ioplug_delete(&p->io); /* calls our close */
+		return err;
+	}
+	*pcmp = p->io.pcm;
+	return 0;
+
+out:
+	if (p->io.poll_fd >= 0)
+		close(p->io.poll_fd);
+	cable_close(p->cable);
+	free(p);
+	return err;
+}
+
+SND_PCM_PLUGIN_SYMBOL(cable);
+#pragma GCC visibility pop
