@@ -133,7 +133,7 @@ SIM_BIN   := $(patsubst tests/sim/%_main.c,$(BUILD)/tests/%,$(sort $(wildcard te
 E2E_BIN   := $(patsubst tests/e2e/%_main.c,$(BUILD)/tests/%,$(sort $(wildcard tests/e2e/*_main.c)))
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
-ALL_PKG_LIBS = $(call pkg_libs,$(PKGS) speexdsp)
+ALL_PKG_LIBS = $(call pkg_libs,$(PKGS) speexdsp openssl)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/vectors/%.o $(ALL_LIBS)
