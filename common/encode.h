@@ -42,5 +42,7 @@ ssize_t url_encode(char *out, size_t out_size, const char *in, size_t len);
 
 /* True if the len bytes are well-formed UTF-8 (no surrogates, no overlong forms, <= U+10FFFF). */
 bool utf8_valid(const char *text, size_t len);
+/* Bytes of the well-formed sequence at the start of text (1 to 4), 0 if there is none. */
+size_t utf8_sequence(const char *text, size_t len);
 
 #endif

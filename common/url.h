@@ -34,7 +34,7 @@ int url_parse(struct url *out, const char *text, const char **why);
 bool host_is_loopback(const char *host);
 
 struct host_port {
-	char host[256]; /* as in struct url; "" where only a port was given and that is allowed */
+	char host[256]; /* as in struct url */
 	uint16_t port;
 	bool ipv6;
 };

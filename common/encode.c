@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * encode.c - base64 and hex (RFC 4648), percent encoding (RFC 3986 2.1), UTF-8 (RFC 3629).
+ */
+#include "common/encode.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char alphabet_std[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet_url[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static size_t encode64(char *out, const uint8_t *in, size_t len, const char *alphabet, bool pad)
+{
+	char *p = out;
+
+	while (len >= 3) {
+		uint32_t v = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+		*p++ = alphabet[v >> 18];
+		*p++ = alphabet[v >> 12 & 63];
+		*p++ = alphabet[v >> 6 & 63];
+		*p++ = alphabet[v & 63];
+		in += 3;
+		len -= 3;
+	}
+	if (len) {
+		uint32_t v = (uint32_t)in[0] << 16 | (len == 2 ? (uint32_t)in[1] << 8 : 0);
+		*p++ = alphabet[v >> 18];
+		*p++ = alphabet[v >> 12 & 63];
+		if (len == 2)
+			*p++ = alphabet[v >> 6 & 63];
+		else if (pad)
+			*p++ = '=';
+		if (pad)
+			*p++ = '=';
+	}
+	*p = '\0';
+	return (size_t)(p - out);
+}
+
+size_t base64_encode(char *out, const uint8_t *in, size_t len)
+{
+	return encode64(out, in, len, alphabet_std, true);
+}
+
+size_t base64url_encode(char *out, const uint8_t *in, size_t len)
+{
+	return encode64(out, in, len, alphabet_url, false);
+}
+
+static int value64(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+')
+		return 62;
+	if (c == '/')
+		return 63;
+	return -1;
+}
+
+ssize_t base64_decode(uint8_t *out, size_t out_size, const char *in, size_t len)
+{
+	size_t pad = 0, n = 0;
+
+	if (len % 4)
+		return -EINVAL;
+	if (len && in[len - 1] == '=')
+		pad = in[len - 2] == '=' ? 2 : 1;
+	if (len / 4 * 3 - pad > out_size)
+		return -ENOSPC;
+	for (size_t i = 0; i < len; i += 4) {
+		size_t have = i + 4 == len ? 4 - pad : 4;
+		uint32_t v = 0;
+
+		for (size_t k = 0; k < 4; k++) {
+			int d = k < have ? value64(in[i + k]) : 0;
+
+			if (d < 0)
+				return -EINVAL;
+			v = v << 6 | (uint32_t)d;
+		}
+		/* Two spellings of the same bytes would make comparing texts unsafe. */
+		if ((have == 2 && (v & 0xffff)) || (have == 3 && (v & 0xff)))
+			return -EINVAL;
+		out[n++] = (uint8_t)(v >> 16);
+		if (have > 2)
+			out[n++] = (uint8_t)(v >> 8);
+		if (have > 3)
+			out[n++] = (uint8_t)v;
+	}
+	return (ssize_t)n;
+}
+
+void hex_encode(char *out, const uint8_t *in, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		*out++ = digits[in[i] >> 4];
+		*out++ = digits[in[i] & 15];
+	}
+	*out = '\0';
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool hex_decode(uint8_t *out, const char *in, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		int hi = hex_value(in[2 * i]);
+		int lo = hi < 0 ? -1 : hex_value(in[2 * i + 1]);
+
+		if (lo < 0)
+			return false;
+		out[i] = (uint8_t)(hi << 4 | lo);
+	}
+	return true;
+}
+
+ssize_t url_encode(char *out, size_t out_size, const char *in, size_t len)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)in[i];
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+
+		if (n + (plain ? 1 : 3) >= out_size)
+			return -ENOSPC;
+		if (plain) {
+			out[n++] = (char)c;
+		} else {
+			out[n++] = '%';
+			out[n++] = digits[c >> 4];
+			out[n++] = digits[c & 15];
+		}
+	}
+	if (n >= out_size)
+		return -ENOSPC;
+	out[n] = '\0';
+	return (ssize_t)n;
+}
+
+size_t utf8_sequence(const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t n;
+
+	if (!len)
+		return 0;
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		n = 2;
+	else if (p[0] >= 0xe0 && p[0] <= 0xef)
+		n = 3;
+	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+		n = 4;
+	else
+		return 0;
+	if (len < n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, beyond U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+bool utf8_valid(const char *text, size_t len)
+{
+	while (len) {
+		size_t n = utf8_sequence(text, len);
+
+		if (!n)
+			return false;
+		text += n;
+		len -= n;
+	}
+	return true;
+}
