@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * level.h - how loud, whether silent at all, and whether wider than a telephone.
+ *
+ * Plain value types, no allocation, one thread per object.
+ */
+#ifndef ALSA_LEVEL_H
+#define ALSA_LEVEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LEVEL_SILENCE_DBFS (-120.0f) /* what digital silence reads as */
+
+/*
+ * Peak and RMS over what was added since the last read. dBFS: 0 is a sine that reaches full scale
+ * for the peak; RMS is that of the samples (a full-scale sine reads -3.01).
+ */
+struct level {
+	double sum_squares;
+	float peak;
+	uint64_t frames;
+};
+
+void level_add(struct level *l, const float *block, unsigned frames);
+float level_peak_dbfs(const struct level *l);
+float level_rms_dbfs(const struct level *l);
+void level_clear(struct level *l);
+
+/* True if every sample is exactly zero: nothing is being said, nobody has to be sent anything. */
+bool level_is_silent(const float *block, unsigned frames);
+bool level_is_silent_s16(const int16_t *block, unsigned frames);
+
+/*
+ * Does the sound (48 kHz mono) hold anything a telephone cannot carry? Compares what lies above
+ * about 5 kHz with the whole. Turns true within 40 ms of wide sound that is both audible (above
+ * -60 dBFS) and no mere image of phone-band sound (less than 45 dB below the whole); turns false
+ * after 3 s without any. Feed every block; silence counts as time passing.
+ */
+struct level_band {
+	float z[3][2];         /* high-pass, three sections */
+	float low, high;       /* smoothed powers */
+	unsigned quiet_frames; /* since wide sound was last seen */
+	unsigned wide_frames;  /* wide sound seen in a row */
+	bool wide;
+};
+
+void level_band_init(struct level_band *b);
+bool level_band_run(struct level_band *b, const float *block, unsigned frames);
+
+#endif
