@@ -9,6 +9,7 @@
 #ifndef DISCORD_DAVE_CODES_H
 #define DISCORD_DAVE_CODES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,11 +21,12 @@
 /* Digits of data: each run of `group` bytes, big-endian, modulo 10^group, zero-padded. Writes
  * `digits` characters and a NUL to out. -EINVAL: data shorter than digits, digits no multiple of
  * group, group 0 or above 8; -ENOSPC: out_size < digits + 1. out is untouched on error. */
-int dave_code_display(const uint8_t *data, size_t data_bytes, size_t digits, size_t group, char *out,
-		      size_t out_size);
+int dave_code_display(const uint8_t *data, size_t data_bytes, size_t digits, size_t group,
+		      char *out, size_t out_size);
 
 /* The 30 digits of an epoch authenticator (32 bytes). */
-int dave_privacy_code(const uint8_t epoch_authenticator[32], char out[DAVE_PRIVACY_CODE_DIGITS + 1]);
+int dave_privacy_code(const uint8_t epoch_authenticator[32],
+		      char out[DAVE_PRIVACY_CODE_DIGITS + 1]);
 
 /* Copies digits with a space after each `group`: what is logged and shown ("12345 67890 ...").
  * -ENOSPC when out is too small: strlen + (strlen - 1) / group + 1 bytes are needed. */
@@ -37,8 +39,8 @@ int dave_fingerprint_entry(uint16_t version, const uint8_t *key, size_t key_byte
 
 /* scrypt over both entries in byte order: 64 bytes. Takes tens of milliseconds and 32 MiB, so it
  * belongs to a worker or a quiet moment of the control thread, never to the audio thread. */
-int dave_fingerprint_pair(uint16_t version, const uint8_t *key_a, size_t key_a_bytes, uint64_t user_a,
-			  const uint8_t *key_b, size_t key_b_bytes, uint64_t user_b,
-			  uint8_t out[DAVE_FINGERPRINT_BYTES]);
+int dave_fingerprint_pair(uint16_t version, const uint8_t *key_a, size_t key_a_bytes,
+			  uint64_t user_a, const uint8_t *key_b, size_t key_b_bytes,
+			  uint64_t user_b, uint8_t out[DAVE_FINGERPRINT_BYTES]);
 
 #endif

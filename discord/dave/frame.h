@@ -20,9 +20,9 @@
 #define DAVE_FRAME_BYTES_MIN 11
 #define DAVE_SUPPLEMENT_MIN  11
 /* Tag, five bytes of nonce, size, marker: the most that encrypting an Opus packet adds. */
-#define DAVE_FRAME_OVERHEAD  (DAVE_TAG_BYTES + 5 + 1 + 2)
+#define DAVE_FRAME_OVERHEAD (DAVE_TAG_BYTES + 5 + 1 + 2)
 /* The size byte limits the ranges to (255 - 8 - 1 - 3) / 2 pairs. */
-#define DAVE_RANGES_MAX      121
+#define DAVE_RANGES_MAX 121
 
 struct dave_range {
 	uint32_t offset, size; /* bytes of the media part */
@@ -57,7 +57,7 @@ int dave_frame_seal(EVP_CIPHER_CTX *cipher, uint32_t nonce, const uint8_t *in, s
 
 /* Decrypts a parsed frame; `cipher` holds the key for decryption. out gets media_bytes bytes and
  * may not overlap the frame. -EBADMSG: the tag does not match (out is wiped); -ENOSPC. */
-int dave_frame_open(EVP_CIPHER_CTX *cipher, const struct dave_frame *f, uint8_t *out, size_t out_size,
-		    size_t *out_bytes);
+int dave_frame_open(EVP_CIPHER_CTX *cipher, const struct dave_frame *f, uint8_t *out,
+		    size_t out_size, size_t *out_bytes);
 
 #endif

@@ -25,8 +25,8 @@
 #define DAVE_LIVE_GENERATIONS  256
 
 struct dave_ratchet {
-	uint32_t oldest; /* oldest generation whose key is still held */
-	uint32_t next;   /* first generation not yet derived; secret belongs to it */
+	uint32_t oldest;     /* oldest generation whose key is still held */
+	uint32_t next;       /* first generation not yet derived; secret belongs to it */
 	size_t secret_bytes; /* 16 for generation 0, then 32 */
 	uint8_t secret[32];
 	uint8_t keys[DAVE_LIVE_GENERATIONS][DAVE_KEY_BYTES]; /* [g % 256] for oldest <= g < next */
@@ -53,21 +53,5 @@ uint64_t dave_nonce_widen(uint32_t generation, uint32_t nonce);
 
 /* Whether a sender could honestly have reached this generation `age_ns` after its key was made. */
 bool dave_generation_plausible(uint32_t generation, int64_t age_ns);
-
-/* One sender's nonces already used: accepts what is new and the last 1000 that went missing. Only
- * a frame that decrypted may be reported. */
-#define DAVE_REPLAY_NONCES 1000
-
-struct dave_replay {
-	uint64_t newest;
-	uint64_t missing_before; /* nonces below were dropped from the list of missing ones */
-	bool any;
-	size_t missing_count;
-	uint64_t missing[DAVE_REPLAY_NONCES]; /* ascending */
-};
-
-void dave_replay_init(struct dave_replay *w);
-bool dave_replay_acceptable(const struct dave_replay *w, uint64_t nonce);
-void dave_replay_report(struct dave_replay *w, uint64_t nonce);
 
 #endif

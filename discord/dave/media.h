@@ -30,9 +30,6 @@
 
 #include "discord/dave/frame.h"
 
-#define DAVE_KEY_LINGER_NS ((int64_t)10 * 1000 * 1000 * 1000) /* old keys after a newer one came */
-#define DAVE_PASSTHROUGH_LINGER_NS DAVE_KEY_LINGER_NS         /* plain frames after an upgrade */
-
 struct dave_media;
 
 /* Control thread. Starts as "no key, nothing plain accepted but silence". -ENOMEM. */
@@ -68,52 +65,16 @@ int dave_media_decrypt(struct dave_media *m, int64_t now_ns, uint64_t user_id, c
 
 /* Counted since creation; each written by the audio thread alone. */
 struct dave_media_stats {
-	uint64_t encrypted, sent_plain, sent_without_key;        /* outgoing */
-	uint64_t decrypted, received_plain, received_silence;    /* incoming, accepted */
+	uint64_t encrypted, sent_plain, sent_without_key;            /* outgoing */
+	uint64_t decrypted, received_plain, received_silence;        /* incoming, accepted */
 	uint64_t plain_refused, no_key, nonce_refused, tag_mismatch; /* incoming, dropped */
 };
 void dave_media_stats(const struct dave_media *m, struct dave_media_stats *out);
 
 /* ---- control thread, used by session.c --------------------------------------------------- */
 
-/* A key: one sender in one epoch. Reference-counted on the control thread only. `now_ns` starts
- * the age by which generations are bounded. */
-struct dave_media_key;
-int dave_media_key_create(struct dave_media_key **out, const uint8_t base_secret[16], int64_t now_ns);
-struct dave_media_key *dave_media_key_ref(struct dave_media_key *k);
-void dave_media_key_unref(struct dave_media_key *k);
+struct dave_media_view; /* media_view.h: all keys of a moment, immutable once published */
 
-#define DAVE_MEDIA_EPOCHS_MAX 8 /* keys held for one user; the oldest goes first */
-#define DAVE_MEDIA_NEVER      INT64_MAX
-
-struct dave_media_user; /* one user's failure counter, alive across views; refcounted likewise */
-int dave_media_user_create(struct dave_media_user **out, uint64_t user_id);
-struct dave_media_user *dave_media_user_ref(struct dave_media_user *u);
-void dave_media_user_unref(struct dave_media_user *u);
-/* Protocol frames of this user that failed one after the other, 0 again after a success. */
-unsigned dave_media_user_failures(const struct dave_media_user *u);
-void dave_media_user_forgive(struct dave_media_user *u);
-
-struct dave_media_view {
-	int send_plain;                    /* version 0: outgoing packets pass unchanged */
-	struct dave_media_key *send;       /* or NULL: nothing to send with yet */
-	int64_t plain_until_ns;            /* plain frames accepted before; NEVER = always, 0 = not */
-	size_t user_count;
-	struct dave_media_view_user {
-		struct dave_media_user *user;
-		uint64_t user_id;
-		size_t key_count;
-		struct {
-			struct dave_media_key *key;
-			int64_t expires_ns; /* DAVE_MEDIA_NEVER for the newest */
-		} keys[DAVE_MEDIA_EPOCHS_MAX]; /* newest first */
-	} users[]; /* ascending by user_id */
-};
-
-/* An empty view for that many users, to be filled; each key and user put in needs its own
- * reference, which freeing the view gives back. */
-int dave_media_view_create(struct dave_media_view **out, size_t user_count);
-void dave_media_view_destroy(struct dave_media_view *v);
 /* Hands a view to the audio thread (takes ownership, can not fail). */
 void dave_media_publish(struct dave_media *m, struct dave_media_view *v);
 /* Frees what the audio thread has left. */

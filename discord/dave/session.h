@@ -10,17 +10,18 @@
  *
  * Use, by the owner of the voice connection:
  *
- *	process start       dave_identity_create()     one signature key for all connections
- *	op 0 Identify       "max_dave_protocol_version": DAVE_VERSION_MAX
- *	before op 0 is sent dave_media_create(), dave_session_create()
- *	op 4                dave_session_select(session, dave_protocol_version, now)
- *	op 11, 13           dave_session_users_connect(), dave_session_user_disconnect()
- *	op 21, 22, 24       dave_session_prepare_transition(), _execute_transition(), _prepare_epoch()
- *	binary 25 27 29 30  dave_session_binary(session, op, payload after the opcode, bytes, now)
- *	op 7 sent, op 9     nothing: the state continues; missed messages are replayed by the gateway
- *	each 100 ms - 1 s   dave_session_tick() (expiry of keys, recovery by failure counts)
- *	new session/server  dave_session_move() with the channel's id, then op 4 as before
- *	end                 dave_session_destroy(), stop the audio thread, dave_media_destroy()
+ *	process start   dave_identity_create(): one signature key for all connections
+ *	before op 0     dave_media_create(), dave_session_create()
+ *	op 0 Identify   "max_dave_protocol_version": DAVE_VERSION_MAX
+ *	op 4            dave_session_select() with dave_protocol_version
+ *	op 11, 13       dave_session_users_connect(), dave_session_user_disconnect()
+ *	op 21, 22, 24   dave_session_prepare_transition(), dave_session_execute_transition(),
+ *	                dave_session_prepare_epoch()
+ *	op 25 27 29 30  dave_session_binary() with what follows the opcode byte
+ *	op 7, op 9      nothing: the state continues, the gateway sends again what was missed
+ *	100 ms - 1 s    dave_session_tick(): expiry of keys, recovery by failure counts
+ *	new session     dave_session_move() with the channel's id, then op 4 as before
+ *	end             dave_session_destroy(), stop the audio thread, dave_media_destroy()
  *
  * Readiness of the connection does not depend on DAVE: a sole member never gets an op 22. Outgoing
  * audio is held back by dave_media_encrypt() (-ENOKEY) as long as there is no key.
@@ -39,16 +40,16 @@
 
 /* Opcodes of the voice gateway that belong to DAVE. */
 enum dave_op {
-	DAVE_OP_PREPARE_TRANSITION = 21,   /* from the gateway, JSON */
-	DAVE_OP_EXECUTE_TRANSITION = 22,   /* from the gateway, JSON */
-	DAVE_OP_READY_FOR_TRANSITION = 23, /* to the gateway, JSON */
-	DAVE_OP_PREPARE_EPOCH = 24,        /* from the gateway, JSON */
-	DAVE_OP_EXTERNAL_SENDER = 25,      /* from the gateway, binary */
-	DAVE_OP_KEY_PACKAGE = 26,          /* to the gateway, binary */
-	DAVE_OP_PROPOSALS = 27,            /* from the gateway, binary */
-	DAVE_OP_COMMIT_WELCOME = 28,       /* to the gateway, binary */
-	DAVE_OP_ANNOUNCE_COMMIT = 29,      /* from the gateway, binary */
-	DAVE_OP_WELCOME = 30,              /* from the gateway, binary */
+	DAVE_OP_PREPARE_TRANSITION = 21,    /* from the gateway, JSON */
+	DAVE_OP_EXECUTE_TRANSITION = 22,    /* from the gateway, JSON */
+	DAVE_OP_READY_FOR_TRANSITION = 23,  /* to the gateway, JSON */
+	DAVE_OP_PREPARE_EPOCH = 24,         /* from the gateway, JSON */
+	DAVE_OP_EXTERNAL_SENDER = 25,       /* from the gateway, binary */
+	DAVE_OP_KEY_PACKAGE = 26,           /* to the gateway, binary */
+	DAVE_OP_PROPOSALS = 27,             /* from the gateway, binary */
+	DAVE_OP_COMMIT_WELCOME = 28,        /* to the gateway, binary */
+	DAVE_OP_ANNOUNCE_COMMIT = 29,       /* from the gateway, binary */
+	DAVE_OP_WELCOME = 30,               /* from the gateway, binary */
 	DAVE_OP_INVALID_COMMIT_WELCOME = 31 /* to the gateway, JSON */
 };
 
@@ -97,8 +98,8 @@ int dave_session_create(struct dave_session **out, const struct dave_session_con
 void dave_session_destroy(struct dave_session *s);
 
 /* All below: 0 = handled (also when there was nothing to do); -EPROTO = refused, the state is as
- * before or recovery was started, a line was logged; -ENOMEM, -EIO = could not, state as before. The
- * caller never needs to act on an error. */
+ * before or recovery was started, a line was logged; -ENOMEM, -EIO = could not, state as before.
+ * The caller never needs to act on an error. */
 
 /* Op 4. Starts a group (version 1: op 26 is sent at once) or passthrough (version 0). -EPROTO for a
  * version above DAVE_VERSION_MAX. A repeated op 4 of the same version, as after a new Select
@@ -113,22 +114,24 @@ int dave_session_user_disconnect(struct dave_session *s, uint64_t user_id, int64
 
 /* Op 21, 22, 24. Accept numbers and numeric strings for these fields on the wire; op 24 carries no
  * transition_id. */
-int dave_session_prepare_transition(struct dave_session *s, unsigned version, uint16_t transition_id,
-				    int64_t now_ns);
+int dave_session_prepare_transition(struct dave_session *s, unsigned version,
+				    uint16_t transition_id, int64_t now_ns);
 int dave_session_execute_transition(struct dave_session *s, uint16_t transition_id, int64_t now_ns);
 int dave_session_prepare_epoch(struct dave_session *s, unsigned version, uint64_t epoch,
 			       int64_t now_ns);
 
-/* Op 25, 27, 29, 30; payload is what follows the opcode byte, up to 64 KiB. -EPROTO for other ops. */
+/* Op 25, 27, 29, 30; payload is what follows the opcode byte, up to 64 KiB. -EPROTO for other ops.
+ */
 int dave_session_binary(struct dave_session *s, unsigned op, const uint8_t *payload, size_t bytes,
 			int64_t now_ns);
 
-/* A new voice session (fresh Identify) or our own move to another channel: everything of the old one
- * is forgotten, keys included; op 4 follows. */
+/* A new voice session (fresh Identify) or our own move to another channel: everything of the old
+ * one is forgotten, keys included; op 4 follows. */
 int dave_session_move(struct dave_session *s, uint64_t channel_id, int64_t now_ns);
 
-/* Time passes: expires old keys, frees retired ones, starts recovery (op 31 with the last transition
- * id, then a fresh key package) after DAVE_FAILURES_MAX frames of one sender failed in a row. */
+/* Time passes: expires old keys, frees retired ones, starts recovery (op 31 with the last
+ * transition id, then a fresh key package) after DAVE_FAILURES_MAX frames of one sender failed in a
+ * row. */
 #define DAVE_FAILURES_MAX 36
 int dave_session_tick(struct dave_session *s, int64_t now_ns);
 
