@@ -54,8 +54,8 @@ struct port_params {
 	 * longer than wanted the lead is at least that period, because its position only moves
 	 * in steps. */
 	unsigned lead_frames;
-	/* Playback: after an xrun the lead grows by 1 ms steps up to this and shrinks again by
-	 * 1 ms each 10 s without one. 0 means 960 (20 ms); equal to lead_frames: never. */
+	/* Playback: after an xrun the lead grows by 2 ms, up to this, and shrinks again by 1 ms
+	 * each 30 s without one. 0 means 960 (20 ms); equal to lead_frames: never. */
 	unsigned lead_max_frames;
 	/* Capture: more than this unread is dropped down to one period, newest kept, so that
 	 * delay never grows. 0 means 2400 (50 ms). */
@@ -65,15 +65,15 @@ struct port_params {
 /* What has happened since port_create(). Written by the media side (reopens and
  * open_failures by the opener); port_stats() may be called from any thread. */
 struct port_stats {
-	uint64_t frames;          /* written to, or read from, the device */
-	uint64_t xruns;           /* underruns or overruns recovered from */
-	uint64_t suspends;        /* resumes after -ESTRPIPE */
-	uint64_t losses;          /* times the device went away */
-	uint64_t reopens;         /* successful opens after the first */
-	uint64_t open_failures;   /* failed attempts to open */
-	uint64_t silence_frames;  /* playback: filled in because the owner was late */
-	uint64_t dropped_frames;  /* capture: backlog thrown away; playback: did not fit */
-	unsigned lead_frames;     /* playback: the lead in force now */
+	uint64_t frames;         /* written to, or read from, the device */
+	uint64_t xruns;          /* underruns or overruns recovered from */
+	uint64_t suspends;       /* resumes after -ESTRPIPE */
+	uint64_t losses;         /* times the device went away */
+	uint64_t reopens;        /* successful opens after the first */
+	uint64_t open_failures;  /* failed attempts to open */
+	uint64_t silence_frames; /* playback: filled in anew after an xrun */
+	uint64_t dropped_frames; /* capture: backlog thrown away; playback: did not fit */
+	unsigned lead_frames;    /* playback: the lead in force now */
 };
 
 /* ---- opener ------------------------------------------------------------------------------ */

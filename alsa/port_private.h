@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * port_private.h - what the two halves of a port share: port.c (opener) and port_stream.c (media).
+ */
+#ifndef ALSA_PORT_PRIVATE_H
+#define ALSA_PORT_PRIVATE_H
+
+#include "alsa/port.h"
+
+#include <alsa/asoundlib.h>
+#include <stdatomic.h>
+
+#define PORT_ERROR_MAX 512
+
+struct port {
+	char *name;
+	struct port_params params; /* completed: no zeros; name points to the above */
+
+	/* 1: pcm and the "device" group belong to the media side, 0: to the opener. The opener
+	 * turns it on, the media side off. */
+	_Atomic int open;
+	snd_pcm_t *pcm;
+
+	/* device: written by the opener before `open` is set */
+	_Atomic unsigned channels, period_frames; /* any thread reads */
+	unsigned buffer_frames;
+	unsigned lead_floor_frames;
+
+	/* opener */
+	char error[PORT_ERROR_MAX];
+	int64_t opened_ns, next_attempt_ns, backoff_ns;
+	bool allow_create;
+	bool opened_once;
+
+	/* media side */
+	bool wanted;            /* between port_start() and port_stop() */
+	bool running;           /* the device is started */
+	bool after_xrun;        /* the lead to be written is a repair, not a start */
+	unsigned lead_frames;   /* in force; also read by any thread through counters.lead */
+	int64_t lead_change_ns; /* last xrun or last shrinking */
+	/* While the device is away playback is paced against the clock: */
+	int64_t pace_start_ns;
+	int64_t pace_frames;
+	int16_t scratch[PORT_BLOCK_MAX * PORT_CHANNELS_MAX];
+
+	/* written by the media side (reopens and open_failures: opener), read by any thread */
+	struct {
+		_Atomic uint64_t frames, xruns, suspends, losses, reopens, open_failures, silence,
+			dropped;
+		_Atomic unsigned lead;
+	} counters;
+};
+
+/* Relaxed: statistics order nothing. */
+static inline void port_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+#endif
