@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cable_env.h - a private ALSA world for tests: a temporary runtime directory, a configuration that
+ * includes the stock one and alsa/cable/cable.conf, the plug-in from the build directory.
+ */
+#ifndef TESTS_UNIT_CABLE_ENV_H
+#define TESTS_UNIT_CABLE_ENV_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Call first in main(), before anything of alsa-lib: sets ALSA_CONFIG_PATH, ALSA_PLUGIN_DIR and
+ * LOOPLINE_RUNTIME_DIR for this process and its children. `more` is added to the configuration
+ * (may be NULL). Everything is removed at exit of this process (not of its children). Exits 2
+ * if it cannot be made. */
+void cable_env_setup(const char *more);
+
+const char *cable_env_dir(void);
+
+/* DIR/name; valid until the eighth next call. */
+const char *cable_env_file(const char *name);
+
+/* The same configuration, but in which cables may be created; for children that shall create. */
+const char *cable_env_create_conf(void);
+
+/* Starts argv (found by PATH); stderr to the file `log` in the directory unless NULL, stdout to
+ * /dev/null. extra_env "NAME=value" or NULL. Returns the pid. */
+pid_t cable_env_spawn(const char *log, const char *extra_env, const char *const argv[]);
+
+/* Waits at most ms for the child: its exit status, 128 + signal, or -1 if it still runs
+ * (it is then killed and reaped). */
+int cable_env_wait(pid_t pid, int ms);
+
+/* 16-bit WAV files; read: malloc'ed samples, *n their number (all channels), NULL if unreadable. */
+int wav_write(const char *path, const int16_t *samples, size_t n, unsigned channels, unsigned rate);
+int16_t *wav_read(const char *path, size_t *n);
+
+/* xorshift: reproducible noise. */
+uint32_t test_random(uint32_t *state);
+
+/* Reads a whole small file as a string ("" if there is none); valid until the next call. */
+const char *cable_env_text(const char *path);
+
+int64_t test_now_ns(void);
+void test_sleep_ms(int ms);
+
+#endif
