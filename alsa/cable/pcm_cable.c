@@ -320,8 +320,10 @@ static int cable_cb_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsig
 		return 0;
 	}
 	if (is_playback(p)) {
-		if (playback_avail(p, applied, elapsed) >= (int64_t)p->avail_min ||
-		    (io->state == SND_PCM_STATE_DRAINING && elapsed >= applied))
+		/* draining: there is room from the start, but the end is what is waited for */
+		if (io->state == SND_PCM_STATE_DRAINING
+			    ? elapsed >= applied
+			    : playback_avail(p, applied, elapsed) >= (int64_t)p->avail_min)
 			*revents = POLLOUT;
 	} else if (p->start >= 0 && elapsed >= capture_ready_at(p, applied)) {
 		*revents = POLLIN;
