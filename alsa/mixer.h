@@ -56,8 +56,4 @@ struct limiter {
 void limiter_init(struct limiter *l, unsigned rate);
 void limiter_run(struct limiter *l, float *block, unsigned frames);
 
-/* Conversion at the PCM's edge: 1.0 = 32768, rounded to nearest, saturated; NaN is silence. */
-void samples_to_s16(int16_t *out, const float *in, unsigned frames, unsigned channels);
-void samples_from_s16(float *out, const int16_t *in, unsigned frames, unsigned channels);
-
 #endif
