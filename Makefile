@@ -87,10 +87,6 @@ $(BUILD)/obj/%.o: %.c
 	@echo "  CC      $<"
 	@$(CC) $(ALL_CFLAGS) $(CFLAGS_$(<F)) -MMD -MP -c $< -o $@
 
-# Float dot products: gcc 12 vectorises them badly at -O3 with wider ISAs (measured); plain -O2
-# with relaxed float ordering is both portable and fast.
-CFLAGS_resampler.c := -ffast-math -ftree-vectorize
-
 # ---- programs ----------------------------------------------------------------------------
 PLUGIN   := $(BUILD)/libasound_module_pcm_cable.so
 PROGRAMS := $(if $(wildcard bridge/main.c),$(BUILD)/loopline-bridge) \

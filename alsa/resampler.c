@@ -169,18 +169,27 @@ unsigned resampler_delay_ns(const struct resampler *r)
 
 /* ---- the filter ---------------------------------------------------------------------------- */
 
-/* GCC's vectors: SSE on x86-64, NEON on arm64, plain code elsewhere; no flags, no intrinsics. */
+/*
+ * GCC's vectors: SSE on x86-64, NEON on arm64, plain code elsewhere; no intrinsics. Measured with
+ * callgrind they need no flags beyond -O2 (-O3 gains nothing, -ffast-math 4 %).
+ */
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
 
 static inline float sum4(v4 v)
 {
-	return (v[0] + v[1]) + (v[2] + v[3]);
+#if defined(__clang__)
+	v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
+#else
+	v += __builtin_shuffle(v, (__typeof__(int __attribute__((vector_size(16))))){2, 3, 0, 1});
+#endif
+	return v[0] + v[1];
 }
 
 static inline float dot(const float *x, const float *c, unsigned taps)
 {
 	v4 s0 = {0}, s1 = {0};
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < taps; i += 8) {
 		s0 += *(const v4u *)(x + i) * *(const v4u *)(c + i);
 		s1 += *(const v4u *)(x + i + 4) * *(const v4u *)(c + i + 4);
@@ -193,6 +202,7 @@ static inline float dot_between(const float *x, const float *c, unsigned taps, f
 {
 	const float *d = c + taps;
 	v4 s0 = {0}, s1 = {0}, t0 = {0}, t1 = {0};
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < taps; i += 8) {
 		v4 x0 = *(const v4u *)(x + i), x1 = *(const v4u *)(x + i + 4);
 		s0 += x0 * *(const v4u *)(c + i);
