@@ -208,7 +208,7 @@ static int set_hw_params(struct port *p)
 {
 	bool playback = p->params.direction == PORT_PLAYBACK;
 	snd_pcm_uframes_t period = p->params.period_frames, buffer;
-	unsigned rate_min = 0, rate_max = 0, channels;
+	unsigned rate_min = 0, rate_max = 0, channels, lead;
 	snd_pcm_hw_params_t *hw;
 	int err;
 
@@ -225,7 +225,9 @@ static int set_hw_params(struct port *p)
 	if (snd_pcm_hw_params_set_rate(p->pcm, hw, PORT_RATE, 0) < 0) {
 		snd_pcm_hw_params_get_rate_min(hw, &rate_min, NULL);
 		snd_pcm_hw_params_get_rate_max(hw, &rate_max, NULL);
-		return open_failed(p, -EINVAL, "has rate %u to %u, not %d", rate_min, rate_max,
+		if (rate_max <= rate_min + 1) /* plug says 44100 to 44101 for 44100 */
+			return open_failed(p, -EINVAL, "has rate %u, not %d", rate_min, PORT_RATE);
+		return open_failed(p, -EINVAL, "has rates %u to %u, not %d", rate_min, rate_max,
 				   PORT_RATE);
 	}
 	err = choose_channels(p, hw, &channels);
@@ -251,11 +253,10 @@ static int set_hw_params(struct port *p)
 	atomic_store_explicit(&p->period_frames, (unsigned)period, memory_order_relaxed);
 	/* A longer period than wanted is a slave's (dmix): its position moves in steps up to that
 	 * size, and a lead below one step would be an xrun at each of them. */
-	p->lead_floor_frames = p->params.lead_frames;
-	if (period > p->params.period_frames && period > p->lead_floor_frames)
-		p->lead_floor_frames = (unsigned)period;
-	if (p->lead_floor_frames > p->buffer_frames / 2)
-		p->lead_floor_frames = p->buffer_frames / 2;
+	lead = p->params.lead_frames;
+	if (period > p->params.period_frames && period > lead)
+		lead = (unsigned)period;
+	p->lead_floor_frames = lead > buffer / 2 ? (unsigned)buffer / 2 : lead;
 	return 0;
 }
 

@@ -21,10 +21,10 @@ struct port {
 	_Atomic int open;
 	snd_pcm_t *pcm;
 
-	/* device: written by the opener before `open` is set */
-	_Atomic unsigned channels, period_frames; /* any thread reads */
-	unsigned buffer_frames;
-	unsigned lead_floor_frames;
+	/* device: written by the opener while it opens; the first two may be read by any thread, the
+	 * others by the media side, also while the port is not open (hence atomic) */
+	_Atomic unsigned channels, period_frames;
+	_Atomic unsigned buffer_frames, lead_floor_frames;
 
 	/* opener */
 	char error[PORT_ERROR_MAX];
