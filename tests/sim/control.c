@@ -51,6 +51,17 @@ void sim_event(const char *name, cJSON *fields)
 	print_line(o);
 }
 
+void complain(const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	sim_event("complaint", sim_obj("s", "what", text));
+}
+
 void sim_answer_later(cJSON *answer, const char *error)
 {
 	cJSON_AddBoolToObject(answer, "ok", !error);

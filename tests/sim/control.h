@@ -35,6 +35,9 @@ void sim_answer_later(cJSON *answer, const char *error);
 /* Send an event; takes `fields` (may be NULL). */
 void sim_event(const char *name, cJSON *fields);
 
+/* The event "complaint": the peer did something it should not. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Typed access with a default. */
 const char *sim_str(const cJSON *o, const char *key, const char *otherwise);
 double sim_num(const cJSON *o, const char *key, double otherwise);

@@ -59,7 +59,6 @@ int twilio_post(struct twilio *t, const char *url, const cJSON *form, const char
 		void (*done)(void *ctx, const struct sim_http_message *answer, const char *why),
 		void *ctx);
 void twilio_make_sid(char out[35], const char *prefix);
-void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- twilio_call.c ---- */
 
