@@ -142,7 +142,7 @@ int url_parse(struct url *out, const char *text, const char **why)
 	while (len && end[len - 1] == '/')
 		len--;
 	if (len >= sizeof(out->path) || (query && strlen(query + 1) >= sizeof(out->query)))
-		return fail(why, "path and query of at most 511 characters each");
+		return fail(why, "path and query of at most 1023 characters each");
 	memcpy(out->path, end, len);
 	out->path[len] = '\0';
 	if (query)

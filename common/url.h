@@ -17,8 +17,8 @@ struct url {
 	bool tls;        /* https, wss */
 	bool ipv6;       /* host is an IPv6 literal: give it brackets in a URL */
 	bool loopback;   /* see host_is_loopback() */
-	char path[512];  /* "" or "/...", without trailing slashes: append "/x" to it */
-	char query[512]; /* behind '?', without it; "" if none */
+	char path[1024]; /* "" or "/...", without trailing slashes: append "/x" to it */
+	char query[1024]; /* behind '?', without it; "" if none */
 };
 
 /*

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop_internal.h - between loop.c and loop_vhosts.c only.
+ */
+#ifndef COMMON_LOOP_INTERNAL_H
+#define COMMON_LOOP_INTERNAL_H
+
+#include "common/loop.h"
+
+struct loop_vhosts;
+
+/* The loop's list of client vhosts, kept by loop_vhosts.c. */
+struct loop_vhosts **loop_client_vhosts(struct loop *loop);
+/* Frees the list; the vhosts went with the context. */
+void loop_vhosts_free(struct loop_vhosts *list);
+
+/* The protocol handler of WebSocket clients (ws_client.c). */
+int ws_client_lws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+			   size_t len);
+#define WS_CLIENT_LWS_PROTOCOL "loopline-client"
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_loop.c - timers, watches, ticks, posts and signals of the event loop.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#define LONG_MS 8000 /* a deadline that only a defect reaches */
+
+static struct loop *loop;
+
+static void set_up(void)
+{
+	CHECK_INT(loop_create(&loop), 0);
+}
+
+static bool is_set(void *arg)
+{
+	return *(int *)arg != 0;
+}
+
+static void count(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void test_timer_fires_once_and_not_early(void)
+{
+	struct loop_timer a = {0}, b = {0};
+	int fired = 0, cancelled = 0;
+	int64_t start;
+
+	set_up();
+	start = clock_mono_ns();
+	loop_timer_set(loop, &b, 60, count, &cancelled);
+	loop_timer_set(loop, &a, 100, count, &fired);
+	CHECK(loop_timer_pending(&a) && loop_timer_pending(&b));
+	loop_timer_cancel(&b);
+	CHECK(!loop_timer_pending(&b));
+	CHECK(loop_run_until(loop, is_set, &fired, LONG_MS));
+	CHECK(clock_mono_ns() - start >= 99 * NS_PER_MS);
+	CHECK(!loop_timer_pending(&a));
+	CHECK(!loop_run_until(loop, is_set, &cancelled, 150));
+	CHECK_INT(fired, 1);
+	loop_timer_cancel(&a);
+	loop_destroy(loop);
+}
+
+static void test_timer_can_be_moved(void)
+{
+	struct loop_timer a = {0};
+	int first = 0, second = 0;
+
+	set_up();
+	loop_timer_set(loop, &a, LONG_MS * 10, count, &first);
+	loop_timer_set(loop, &a, 0, count, &second);
+	CHECK(loop_run_until(loop, is_set, &second, LONG_MS));
+	CHECK_INT(first, 0);
+	loop_destroy(loop);
+}
+
+struct pipe_watch {
+	struct loop_watch *watch;
+	int fd;
+	int bytes;
+	int hup;
+};
+
+static void on_pipe(void *arg, uint32_t events)
+{
+	struct pipe_watch *p = arg;
+	char buf[16];
+	ssize_t n;
+
+	if (events & EPOLLIN) {
+		n = read(p->fd, buf, sizeof(buf));
+		if (n > 0)
+			p->bytes += (int)n;
+	}
+	if (events & EPOLLHUP) {
+		p->hup++;
+		loop_watch_remove(p->watch);
+		p->watch = NULL;
+	}
+}
+
+static void test_watch_reads_and_survives_hang_up(void)
+{
+	struct pipe_watch p = {0};
+	int fds[2];
+
+	set_up();
+	CHECK_INT(pipe2(fds, O_NONBLOCK), 0);
+	p.fd = fds[0];
+	CHECK_INT(loop_watch_add(loop, &p.watch, fds[0], EPOLLIN, on_pipe, &p), 0);
+	CHECK_INT(write(fds[1], "abc", 3), 3);
+	CHECK(loop_run_until(loop, is_set, &p.bytes, LONG_MS));
+	CHECK_INT(p.bytes, 3);
+	close(fds[1]);
+	CHECK(loop_run_until(loop, is_set, &p.hup, LONG_MS));
+	/* removed from inside; the descriptor is still ours */
+	CHECK_INT(fcntl(fds[0], F_GETFD) >= 0, 1);
+	CHECK(!loop_run_until(loop, is_set, &(int){0}, 60));
+	CHECK_INT(p.hup, 1);
+	close(fds[0]);
+	loop_destroy(loop);
+}
+
+static void on_error(void *arg, uint32_t events)
+{
+	if (events & EPOLLERR)
+		++*(int *)arg;
+}
+
+/* libwebsockets 4.1.6 would have closed this descriptor: POLLERR without POLLIN. */
+static void test_watch_of_a_pipe_that_has_only_an_error(void)
+{
+	struct loop_watch *watch;
+	int fds[2], errors = 0;
+
+	set_up();
+	CHECK_INT(pipe2(fds, O_NONBLOCK), 0);
+	CHECK_INT(loop_watch_add(loop, &watch, fds[1], 0, on_error, &errors), 0);
+	close(fds[0]);
+	CHECK(loop_run_until(loop, is_set, &errors, LONG_MS));
+	CHECK(fcntl(fds[1], F_GETFD) >= 0);
+	loop_watch_remove(watch);
+	close(fds[1]);
+	loop_destroy(loop);
+}
+
+struct two {
+	struct loop_watch *watch[2];
+	int calls;
+};
+
+static void remove_both(void *arg, uint32_t events)
+{
+	struct two *t = arg;
+
+	t->calls++;
+	loop_watch_remove(t->watch[0]);
+	loop_watch_remove(t->watch[1]);
+}
+
+/* Both are ready in one turn; the first removes both; the second must not be called. */
+static void test_watch_removed_by_another_of_the_same_turn(void)
+{
+	struct two t = {0};
+	int fds[4];
+
+	set_up();
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(pipe(fds + 2 * i), 0);
+		CHECK_INT(write(fds[2 * i + 1], "x", 1), 1);
+		CHECK_INT(loop_watch_add(loop, &t.watch[i], fds[2 * i], EPOLLIN, remove_both, &t),
+			  0);
+	}
+	CHECK(loop_run_until(loop, is_set, &t.calls, LONG_MS));
+	CHECK(!loop_run_until(loop, is_set, &(int){0}, 60));
+	CHECK_INT(t.calls, 1);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	loop_destroy(loop);
+}
+
+static void on_writable(void *arg, uint32_t events)
+{
+	if (events & EPOLLOUT)
+		++*(int *)arg;
+}
+
+static void test_watch_change_to_writable(void)
+{
+	struct loop_watch *watch;
+	int fds[2], writable = 0;
+
+	set_up();
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	CHECK_INT(loop_watch_add(loop, &watch, fds[0], EPOLLIN, on_writable, &writable), 0);
+	CHECK(!loop_run_until(loop, is_set, &writable, 60));
+	CHECK_INT(loop_watch_change(watch, EPOLLIN | EPOLLOUT), 0);
+	CHECK(loop_run_until(loop, is_set, &writable, LONG_MS));
+	loop_watch_remove(watch);
+	close(fds[0]);
+	close(fds[1]);
+	loop_destroy(loop);
+}
+
+struct ticking {
+	struct loop_tick *tick;
+	uint64_t periods;
+	int64_t first_ns, last_ns;
+	int done;
+};
+
+static void on_tick(void *arg, uint64_t periods, int64_t now_ns)
+{
+	struct ticking *t = arg;
+
+	if (!t->first_ns)
+		t->first_ns = now_ns;
+	t->periods += periods;
+	t->last_ns = now_ns;
+	if (t->periods >= 100) {
+		t->done = 1;
+		loop_tick_stop(t->tick);
+		t->tick = NULL;
+	}
+}
+
+static void test_tick_keeps_time(void)
+{
+	struct ticking t = {0};
+	int64_t start = clock_mono_ns();
+
+	set_up();
+	CHECK_INT(loop_tick_start(loop, &t.tick, 5 * NS_PER_MS, on_tick, &t), 0);
+	CHECK(loop_run_until(loop, is_set, &t.done, LONG_MS));
+	/* However late the loop was, the periods add up: n periods never take less than their time. */
+	CHECK(t.last_ns - start >= (int64_t)t.periods * 5 * NS_PER_MS);
+	CHECK(t.periods >= 100);
+	loop_destroy(loop);
+}
+
+struct posting {
+	int seen[4];
+	int next[4];
+	int out_of_order;
+	int total;
+};
+
+struct post_item {
+	struct posting *p;
+	int thread, number;
+};
+
+#define POSTS 2000
+
+static void on_post(void *arg)
+{
+	struct post_item *item = arg;
+
+	item->p->out_of_order += item->p->next[item->thread]++ != item->number;
+	item->p->total++;
+	free(item);
+}
+
+static struct posting posting;
+
+static void *poster(void *arg)
+{
+	int thread = *(int *)arg;
+
+	for (int i = 0; i < POSTS; i++) {
+		struct post_item *item = malloc(sizeof(*item));
+
+		*item = (struct post_item){&posting, thread, i};
+		if (loop_post(loop, on_post, item))
+			abort();
+	}
+	return NULL;
+}
+
+static bool all_posted(void *arg)
+{
+	return posting.total == 4 * POSTS;
+}
+
+static void test_posts_of_many_threads_keep_their_order(void)
+{
+	pthread_t threads[4];
+	int numbers[4] = {0, 1, 2, 3};
+
+	set_up();
+	memset(&posting, 0, sizeof(posting));
+	for (int i = 0; i < 4; i++)
+		CHECK_INT(pthread_create(&threads[i], NULL, poster, &numbers[i]), 0);
+	CHECK(loop_run_until(loop, all_posted, NULL, LONG_MS));
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_INT(posting.out_of_order, 0);
+	loop_destroy(loop);
+}
+
+static void test_post_runs_at_destroy_at_the_latest(void)
+{
+	int ran = 0;
+
+	set_up();
+	CHECK_INT(loop_post(loop, count, &ran), 0);
+	loop_destroy(loop);
+	CHECK_INT(ran, 1);
+}
+
+static void *stopper(void *arg)
+{
+	usleep(30000);
+	loop_stop(loop);
+	return NULL;
+}
+
+static void test_stop_from_another_thread(void)
+{
+	pthread_t thread;
+
+	set_up();
+	alarm(20);
+	CHECK_INT(pthread_create(&thread, NULL, stopper, NULL), 0);
+	CHECK_INT(loop_run(loop), 0);
+	alarm(0);
+	pthread_join(thread, NULL);
+	loop_destroy(loop);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	*(int *)arg = signo;
+}
+
+static void test_signals_come_on_the_loop(void)
+{
+	sigset_t old;
+	int got = 0;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &old);
+	set_up();
+	CHECK_INT(loop_signals(loop, on_signal, &got), 0);
+	CHECK_INT(loop_signals(loop, on_signal, &got), -EBUSY);
+	kill(getpid(), SIGHUP);
+	CHECK(loop_run_until(loop, is_set, &got, LONG_MS));
+	CHECK_INT(got, SIGHUP);
+	got = 0;
+	kill(getpid(), SIGTERM);
+	CHECK(loop_run_until(loop, is_set, &got, LONG_MS));
+	CHECK_INT(got, SIGTERM);
+	loop_destroy(loop);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void stop(void *arg)
+{
+	loop_stop(loop);
+}
+
+/* An idle loop must sleep: CPU time in one second of nothing, with a wide margin for the machine. */
+static void test_idle_costs_nothing(void)
+{
+	struct rusage a, b;
+	int64_t us;
+
+	struct loop_timer timer = {0};
+
+	set_up();
+	loop_run_until(loop, is_set, &(int){0}, 100);
+	getrusage(RUSAGE_SELF, &a);
+	loop_timer_set(loop, &timer, 1000, stop, NULL);
+	CHECK_INT(loop_run(loop), 0);
+	getrusage(RUSAGE_SELF, &b);
+	us = (b.ru_utime.tv_sec - a.ru_utime.tv_sec + b.ru_stime.tv_sec - a.ru_stime.tv_sec) *
+		     INT64_C(1000000) +
+	     b.ru_utime.tv_usec - a.ru_utime.tv_usec + b.ru_stime.tv_usec - a.ru_stime.tv_usec;
+	CHECK(us < 100000);
+	CHECK(b.ru_nvcsw - a.ru_nvcsw < 50);
+	loop_destroy(loop);
+}
+
+int main(void)
+{
+	log_init("test", LOG_LEVEL_ERROR);
+	UNIT(test_timer_fires_once_and_not_early);
+	UNIT(test_timer_can_be_moved);
+	UNIT(test_watch_reads_and_survives_hang_up);
+	UNIT(test_watch_of_a_pipe_that_has_only_an_error);
+	UNIT(test_watch_removed_by_another_of_the_same_turn);
+	UNIT(test_watch_change_to_writable);
+	UNIT(test_tick_keeps_time);
+	UNIT(test_posts_of_many_threads_keep_their_order);
+	UNIT(test_post_runs_at_destroy_at_the_latest);
+	UNIT(test_stop_from_another_thread);
+	UNIT(test_signals_come_on_the_loop);
+	UNIT(test_idle_costs_nothing);
+	return unit_done();
+}
