@@ -98,7 +98,7 @@ struct settings_sources {
 	const char *conf_file;       /* NULL: /etc/loopline/loopline.conf, which may be absent */
 	const char *env_file;        /* NULL: ".env", which may be absent */
 	const char *credentials_dir; /* NULL: $CREDENTIALS_DIRECTORY; "": none */
-	char **environment;          /* NULL: environ */
+	const char *const *environment;          /* NULL: environ */
 	/* Gets each error and warning as one line. NULL: log_write(). */
 	void (*report)(void *arg, enum log_level level, const char *line);
 	void *report_arg;
