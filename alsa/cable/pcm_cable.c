@@ -14,11 +14,11 @@
  * DISCONNECTED, which is how a pulled-out card looks to applications.
  */
 #include "alsa/cable/cable.h"
+#include "alsa/cable/pcm_cable_conf.h"
 
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <errno.h>
-#include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@
 
 struct pcm_cable {
 	snd_pcm_ioplug_t io;
-	struct cable *cable;
+	struct cable_join cables; /* one, or several as one */
 	unsigned channels;
 
 	int64_t start;   /* cable frame of stream frame 0; -1: not running */
@@ -156,7 +156,7 @@ static int cable_cb_start(snd_pcm_ioplug_t *io)
 	struct pcm_cable *p = io->private_data;
 	int64_t now = frame_now();
 
-	if (is_playback(p) && cable_start(p->cable, now) < 0)
+	if (is_playback(p) && cable_join_start(&p->cables, now) < 0)
 		return lost(p);
 	p->start = now;
 	p->next_check = now + CHECK_FRAMES;
@@ -171,7 +171,7 @@ static int cable_cb_stop(snd_pcm_ioplug_t *io)
 
 	p->elapsed = position_elapsed(p);
 	if (is_playback(p) && p->start >= 0)
-		cable_stop(p->cable, p->elapsed);
+		cable_join_stop(&p->cables, p->elapsed);
 	p->start = -1;
 	timer_arm(p, position_applied(p));
 	return 0;
@@ -186,7 +186,7 @@ static snd_pcm_sframes_t cable_cb_pointer(snd_pcm_ioplug_t *io)
 
 	if (p->start >= 0 && p->start + elapsed >= p->next_check) {
 		p->next_check = p->start + elapsed + CHECK_FRAMES;
-		if (cable_check(p->cable) < 0)
+		if (cable_join_check(&p->cables) < 0)
 			lost(p);
 	}
 	if (p->gone) {
@@ -213,13 +213,13 @@ static int cable_cb_prepare(snd_pcm_ioplug_t *io)
 	struct pcm_cable *p = io->private_data;
 	int err = 0;
 
-	if (p->gone || cable_check(p->cable) < 0)
+	if (p->gone || cable_join_check(&p->cables) < 0)
 		return lost(p);
 	p->start = -1;
 	p->elapsed = p->applied = 0;
 	p->seen_appl = io->appl_ptr;
 	if (is_playback(p))
-		err = cable_claim(p->cable, frame_now());
+		err = cable_join_claim(&p->cables, frame_now());
 	if (err == -ENODEV)
 		return lost(p);
 	if (err < 0)
@@ -244,9 +244,9 @@ static snd_pcm_sframes_t cable_cb_transfer(snd_pcm_ioplug_t *io,
 	if (p->gone)
 		return -ENODEV;
 	if (is_playback(p))
-		err = cable_write(p->cable, at, frames, size);
+		err = cable_join_write(&p->cables, at, frames, size);
 	else if (p->start >= 0)
-		err = cable_read(p->cable, p->start + at, frames, size);
+		err = cable_join_read(&p->cables, p->start + at, frames, size);
 	else
 		err = -EBADFD;
 	if (err == -ENODEV)
@@ -348,7 +348,7 @@ static int cable_cb_close(snd_pcm_ioplug_t *io)
 {
 	struct pcm_cable *p = io->private_data;
 
-	cable_close(p->cable);
+	cable_join_close(&p->cables);
 	close(io->poll_fd);
 	free(p);
 	return 0;
@@ -382,87 +382,7 @@ static const snd_pcm_ioplug_callback_t callbacks = {
 	.delay = cable_cb_delay,
 };
 
-/* ---- configuration ------------------------------------------------------------------------ */
-
-struct definition {
-	const char *dir, *name, *group;
-	long line, channels, perm;
-	bool create;
-};
-
-static int read_definition(struct definition *d, snd_config_t *conf)
-{
-	snd_config_iterator_t i, next;
-
-	*d = (struct definition){.perm = 0660};
-	snd_config_for_each(i, next, conf) {
-		snd_config_t *node = snd_config_iterator_entry(i);
-		const char *key;
-		int err = 0;
-
-		if (snd_config_get_id(node, &key) < 0 || !strcmp(key, "comment") ||
-		    !strcmp(key, "type") || !strcmp(key, "hint"))
-			continue;
-		if (!strcmp(key, "dir")) {
-			err = snd_config_get_string(node, &d->dir);
-		} else if (!strcmp(key, "name")) {
-			err = snd_config_get_string(node, &d->name);
-		} else if (!strcmp(key, "group")) {
-			err = snd_config_get_string(node, &d->group);
-		} else if (!strcmp(key, "line")) {
-			err = snd_config_get_integer(node, &d->line);
-		} else if (!strcmp(key, "channels")) {
-			err = snd_config_get_integer(node, &d->channels);
-		} else if (!strcmp(key, "perm")) {
-			err = snd_config_get_integer(node, &d->perm);
-		} else if (!strcmp(key, "create")) {
-			err = snd_config_get_bool(node);
-			d->create = err > 0;
-		} else {
-			SNDERR("cable: unknown field %s", key);
-			return -EINVAL;
-		}
-		if (err < 0) {
-			SNDERR("cable: field %s has the wrong type", key);
-			return -EINVAL;
-		}
-	}
-	if (!d->dir || d->dir[0] != '/' || !d->name) {
-		SNDERR("cable: a definition needs dir (an absolute path) and name");
-		return -EINVAL;
-	}
-	if (d->channels < 0 || d->channels > CABLE_CHANNELS_MAX) {
-		SNDERR("cable: channels is %ld, not 1 or 2 (or 0 for what is there)", d->channels);
-		return -EINVAL;
-	}
-	if (d->perm < 0 || d->perm > 0666 || (d->perm & ~0666L)) {
-		SNDERR("cable: perm is 0%lo; read and write bits only", (unsigned long)d->perm);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int find_group(const char *name, gid_t *gid)
-{
-	struct group grp, *found = NULL;
-	char buf[4096], *end;
-	unsigned long n;
-
-	*gid = (gid_t)-1;
-	if (!name || !*name)
-		return 0;
-	n = strtoul(name, &end, 10);
-	if (!*end) {
-		*gid = (gid_t)n;
-		return 0;
-	}
-	if (getgrnam_r(name, &grp, buf, sizeof(buf), &found) != 0 || !found) {
-		SNDERR("cable: there is no group %s", name);
-		return -EINVAL;
-	}
-	*gid = grp.gr_gid;
-	return 0;
-}
+/* ---- opening ------------------------------------------------------------------------------ */
 
 static int set_constraints(struct pcm_cable *p)
 {
@@ -498,44 +418,18 @@ static int set_constraints(struct pcm_cable *p)
 #pragma GCC visibility push(default)
 SND_PCM_PLUGIN_DEFINE_FUNC(cable)
 {
-	char path[CABLE_PATH_MAX], why[CABLE_PATH_MAX + 128];
-	struct cable_spec spec = {.path = path};
-	struct definition def;
-	struct pcm_cable *p;
+	struct pcm_cable *p = calloc(1, sizeof(*p));
 	int err;
 
 	(void)root;
-	err = read_definition(&def, conf);
-	if (err < 0)
-		return err;
-	err = cable_path(path, sizeof(path), def.dir, def.name, def.line);
-	if (err < 0) {
-		SNDERR("cable: name '%s' and line %ld make no file name in %s", def.name, def.line,
-		       def.dir);
-		return err;
-	}
-	spec.channels = (unsigned)def.channels;
-	spec.create = def.create;
-	spec.perm = (mode_t)def.perm;
-	spec.group = (gid_t)-1;
-	if (def.create) {
-		err = find_group(def.group, &spec.group);
-		if (err < 0)
-			return err;
-	}
-
-	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	err = cable_open(&p->cable, &spec,
-			 stream == SND_PCM_STREAM_PLAYBACK ? CABLE_WRITE : CABLE_READ, why,
-			 sizeof(why));
+	err = cable_pcm_open(&p->cables, conf, stream);
 	if (err < 0) {
-		SNDERR("cable: %s", why);
 		free(p);
 		return err;
 	}
-	p->channels = cable_channels(p->cable);
+	p->channels = cable_join_channels(&p->cables);
 	p->start = -1;
 	p->step = 1;
 	p->avail_min = 1;
@@ -569,7 +463,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(cable)
 out:
 	if (p->io.poll_fd >= 0)
 		close(p->io.poll_fd);
-	cable_close(p->cable);
+	cable_join_close(&p->cables);
 	free(p);
 	return err;
 }

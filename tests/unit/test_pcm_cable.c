@@ -25,6 +25,18 @@
 	"default \"\" } \"/own\" ] }\n" \
 	"	name $NAME channels $CHANNELS create yes perm 0600\n" \
 	"}\n" \
+	"pcm.pair {\n" \
+	"	type cable\n" \
+	"	dir { @func concat strings [ { @func getenv vars [ LOOPLINE_RUNTIME_DIR ] " \
+	"default \"\" } \"/own\" ] }\n" \
+	"	names [ left right ] create yes perm 0600\n" \
+	"}\n" \
+	"pcm.pairbad {\n" \
+	"	type cable\n" \
+	"	dir { @func concat strings [ { @func getenv vars [ LOOPLINE_RUNTIME_DIR ] " \
+	"default \"\" } \"/own\" ] }\n" \
+	"	names [ stereo right ]\n" \
+	"}\n" \
 	"pcm.absent { type cable dir \"/nonexistent/loopline\" name phone }\n" \
 	"pcm.noname { type cable dir \"/tmp\" }\n" \
 	"pcm.relative { type cable dir \"tmp\" name x }\n" \
@@ -118,7 +130,7 @@ static void test_definition_errors(void)
 	expect_open_error("relative", -EINVAL, "absolute path");
 	expect_open_error("badname", -EINVAL, "make no file name");
 	expect_open_error("unknown", -EINVAL, "unknown field volume");
-	expect_open_error("wrongtype", -EINVAL, "field line has the wrong type");
+	expect_open_error("wrongtype", -EINVAL, "field line has a wrong value");
 	expect_open_error("badchannels", -EINVAL, "channels is 3");
 	expect_open_error("badgroup", -EINVAL, "no group no-such-group-here");
 	expect_open_error("phone:7", -ENOENT, "/cable/phone.7.v1: is loopline-bridge running?");
@@ -200,6 +212,40 @@ static void test_exact_small_odd_periods(void)
 	s.period = 331; /* a prime that no millisecond divides */
 	s.buffer = 331 * 24;
 	exchange("own:odd", s, false);
+}
+
+/* Two cables as one PCM of two channels: exact and in step, and each is the cable of that name. */
+static void test_joined_cables(void)
+{
+	struct shape s = plain;
+	static int16_t in[4800], out[9600 * 2];
+	size_t at, got = 0;
+	snd_pcm_t *left, *both;
+
+	s.channels = 2;
+	exchange("pair", s, false);
+	exchange("pair", s, true);
+
+	fill_random(in, 4800, 8);
+	both = pcm_make("pair", SND_PCM_STREAM_CAPTURE, s);
+	left = pcm_make("own:left", SND_PCM_STREAM_PLAYBACK, plain);
+	CHECK_INT(snd_pcm_start(both), 0);
+	CHECK_INT(snd_pcm_writei(left, in, 4800), 4800);
+	CHECK_INT(snd_pcm_start(left), 0);
+	while (got < 7680) {
+		CHECK_INT(snd_pcm_readi(both, out + 2 * got, 480), 480);
+		got += 480;
+	}
+	for (at = 0; at < got && out[2 * at] == 0;)
+		at++;
+	CHECK(at + 4800 <= got);
+	for (size_t i = 0; i < 4800; i++) {
+		CHECK_INT(out[2 * (at + i)], in[i]);
+		CHECK_INT(out[2 * (at + i) + 1], 0);
+	}
+	snd_pcm_close(left);
+	snd_pcm_close(both);
+	expect_open_error("pairbad", -EINVAL, "only cables of one channel can be joined");
 }
 
 /* Blocking write through plug with conversion off is the cable itself: plug steps aside. */
@@ -575,6 +621,7 @@ int main(void)
 	UNIT(test_exact_mmap);
 	UNIT(test_exact_stereo);
 	UNIT(test_exact_small_odd_periods);
+	UNIT(test_joined_cables);
 	UNIT(test_plug_steps_aside);
 	UNIT(test_poll_capture);
 	UNIT(test_poll_playback);
