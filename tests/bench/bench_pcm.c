@@ -299,12 +299,11 @@ static void private_cable(void)
 		exit(1);
 	fprintf(f,
 		"</usr/share/alsa/alsa.conf>\n<%s/alsa/cable/cable.conf>\n"
-		"defaults.pcm.cable.create yes\n",
-		top);
+		"defaults.pcm.cable.create yes\n"
+		"pcm_type.cable.lib \"%s/%s/libasound_module_pcm_cable.so\"\n",
+		top, top, build && *build ? build : "build");
 	fclose(f);
 	setenv("ALSA_CONFIG_PATH", path, 1);
-	snprintf(path, sizeof(path), "%s/%s", top, build && *build ? build : "build");
-	setenv("ALSA_PLUGIN_DIR", path, 1);
 	setenv("LOOPLINE_RUNTIME_DIR", dir, 1);
 }
 

@@ -37,21 +37,35 @@ static void die(const char *what)
 	exit(2);
 }
 
-static void write_conf(const char *path, const char *top, const char *more, const char *create)
+/* The plug-in is named by its file and not found by ALSA_PLUGIN_DIR, which would hide the plug-ins
+ * of the machine: rate converters, and the hook by which PulseAudio's package extends the stock
+ * configuration (without which no PCM at all can be opened). */
+static void write_conf(const char *path, enum cable_env_kind kind, const char *top,
+		       const char *more, const char *create)
 {
+	const char *build = getenv("BUILD");
 	FILE *f = fopen(path, "w");
+
+	if (!build || !*build)
+		build = "build";
 
 	if (!f)
 		die(path);
-	fprintf(f, "</usr/share/alsa/alsa.conf>\n<%s/alsa/cable/cable.conf>\n%s\n%s\n", top,
-		more ? more : "", create);
+	fprintf(f, "</usr/share/alsa/alsa.conf>\n");
+	if (kind == CABLE_ENV_CABLE)
+		fprintf(f, "<%s/alsa/cable/cable.conf>\n", top);
+	else if (kind == CABLE_ENV_EXAMPLE)
+		fprintf(f, "<%s/asound.conf.example>\ndefaults.pcm.loopline cable\n", top);
+	if (kind != CABLE_ENV_INSTALLED)
+		fprintf(f, "pcm_type.cable.lib \"%s%s%s/libasound_module_pcm_cable.so\"\n",
+			build[0] == '/' ? "" : top, build[0] == '/' ? "" : "/", build);
+	fprintf(f, "%s\n%s\n", more ? more : "", kind == CABLE_ENV_INSTALLED ? "" : create);
 	if (fclose(f) != 0)
 		die(path);
 }
 
-void cable_env_setup(const char *more)
+void cable_env_setup_as(enum cable_env_kind kind, const char *more)
 {
-	const char *build = getenv("BUILD");
 	char top[PATH_MAX], path[PATH_MAX + 128];
 
 	if (!getcwd(top, sizeof(top)))
@@ -62,16 +76,17 @@ void cable_env_setup(const char *more)
 		die("mkdtemp");
 	atexit(cleanup);
 	snprintf(create_conf, sizeof(create_conf), "%s/create.conf", dir);
-	write_conf(create_conf, top, more, "defaults.pcm.cable.create yes");
+	write_conf(create_conf, kind, top, more, "defaults.pcm.cable.create yes");
 	snprintf(path, sizeof(path), "%s/asound.conf", dir);
-	write_conf(path, top, more, "");
+	write_conf(path, kind, top, more, "");
 	setenv("ALSA_CONFIG_PATH", path, 1);
-	if (!build || !*build)
-		build = "build";
-	snprintf(path, sizeof(path), "%s%s%s", build[0] == '/' ? "" : top,
-		 build[0] == '/' ? "" : "/", build);
-	setenv("ALSA_PLUGIN_DIR", path, 1);
-	setenv("LOOPLINE_RUNTIME_DIR", dir, 1);
+	if (kind != CABLE_ENV_INSTALLED)
+		setenv("LOOPLINE_RUNTIME_DIR", dir, 1);
+}
+
+void cable_env_setup(const char *more)
+{
+	cable_env_setup_as(CABLE_ENV_CABLE, more);
 }
 
 const char *cable_env_dir(void)
@@ -145,7 +160,7 @@ static void put(uint8_t *p, unsigned bytes, uint32_t v)
 		p[i] = (uint8_t)(v >> (8 * i));
 }
 
-int wav_write(const char *path, const int16_t *samples, size_t n, unsigned channels, unsigned rate)
+int env_wav_write(const char *path, const int16_t *samples, size_t n, unsigned channels, unsigned rate)
 {
 	uint32_t bytes = (uint32_t)(n * 2);
 	uint8_t h[44] = "RIFF....WAVEfmt ";
@@ -168,7 +183,7 @@ int wav_write(const char *path, const int16_t *samples, size_t n, unsigned chann
 	return fclose(f) == 0 && done == n + 1 ? 0 : -EIO;
 }
 
-int16_t *wav_read(const char *path, size_t *n)
+int16_t *env_wav_read(const char *path, size_t *n)
 {
 	FILE *f = fopen(path, "r");
 	int16_t *samples = NULL;

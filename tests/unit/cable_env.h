@@ -10,11 +10,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Call first in main(), before anything of alsa-lib: sets ALSA_CONFIG_PATH, ALSA_PLUGIN_DIR and
+/* Call first in main(), before anything of alsa-lib: sets ALSA_CONFIG_PATH and
  * LOOPLINE_RUNTIME_DIR for this process and its children. `more` is added to the configuration
  * (may be NULL). Everything is removed at exit of this process (not of its children). Exits 2
  * if it cannot be made. */
 void cable_env_setup(const char *more);
+
+enum cable_env_kind {
+	CABLE_ENV_CABLE,     /* the stock configuration and alsa/cable/cable.conf */
+	CABLE_ENV_EXAMPLE,   /* the stock one and asound.conf.example, its loopback set to cable */
+	CABLE_ENV_INSTALLED, /* what this machine has, plug-in included */
+};
+void cable_env_setup_as(enum cable_env_kind kind, const char *more);
 
 const char *cable_env_dir(void);
 
@@ -33,8 +40,8 @@ pid_t cable_env_spawn(const char *log, const char *extra_env, const char *const 
 int cable_env_wait(pid_t pid, int ms);
 
 /* 16-bit WAV files; read: malloc'ed samples, *n their number (all channels), NULL if unreadable. */
-int wav_write(const char *path, const int16_t *samples, size_t n, unsigned channels, unsigned rate);
-int16_t *wav_read(const char *path, size_t *n);
+int env_wav_write(const char *path, const int16_t *samples, size_t n, unsigned channels, unsigned rate);
+int16_t *env_wav_read(const char *path, size_t *n);
 
 /* xorshift: reproducible noise. */
 uint32_t test_random(uint32_t *state);

@@ -65,7 +65,7 @@ static void make_noise(int n, int16_t *samples, size_t count)
 	for (size_t i = 0; i < count; i++)
 		samples[i] = (int16_t)((test_random(&seed) >> 18) - 8192);
 	samples[0] = 8191;
-	CHECK_INT(wav_write(numbered("noise", n), samples, count, 1, 48000), 0);
+	CHECK_INT(env_wav_write(numbered("noise", n), samples, count, 1, 48000), 0);
 }
 
 /* `option` may be NULL. Logs to aplayLINE.log etc. */
@@ -140,7 +140,7 @@ static void test_96000_samples_exact(void)
 		for (int i = 0; i < COUNT; i++)
 			noise[k][i] = (int16_t)test_random(&seed); /* all 16 bits */
 		noise[k][0] = noise[k][COUNT - 1] = 1;
-		CHECK_INT(wav_write(numbered("noise", k), noise[k], COUNT, 1, 48000), 0);
+		CHECK_INT(env_wav_write(numbered("noise", k), noise[k], COUNT, 1, 48000), 0);
 	}
 	for (int run = 0; run < RUNS; run++) {
 		pid_t player[4], recorder[4];
@@ -171,7 +171,7 @@ static void test_96000_samples_exact(void)
 				missing++;
 				continue;
 			}
-			rec = wav_read(numbered("rec", k), &n);
+			rec = env_wav_read(numbered("rec", k), &n);
 			CHECK(rec);
 			CHECK_INT(n, 3 * 48000);
 			at = first_sound(rec, n);
@@ -232,7 +232,7 @@ static bool survivors_exact(void)
 		return false;
 	for (int k = 0; k < 2; k++) {
 		size_t n, start, at[4] = {0}, killed = 0;
-		int16_t *rec = wav_read(files[k], &n);
+		int16_t *rec = env_wav_read(files[k], &n);
 
 		CHECK(rec);
 		start = first_sound(rec, n);
@@ -288,13 +288,13 @@ static void test_other_formats_through_plug(void)
 	make_cable(6);
 	for (int i = 0; i < 44100; i++)
 		tone[i] = (int16_t)(10000 * sin(2 * M_PI * 500 * i / 44100.0));
-	CHECK_INT(wav_write(cable_env_file("t44.wav"), tone, 44100, 1, 44100), 0);
+	CHECK_INT(env_wav_write(cable_env_file("t44.wav"), tone, 44100, 1, 44100), 0);
 	r = record(6, 60, cable_env_file("plug.wav"), "2", NULL);
 	wait_recording(cable_env_file("plug.wav"));
 	p = play(6, 60, cable_env_file("t44.wav"), NULL);
 	CHECK_INT(cable_env_wait(p, 15000), 0);
 	CHECK_INT(cable_env_wait(r, 15000), 0);
-	rec = wav_read(cable_env_file("plug.wav"), &n);
+	rec = env_wav_read(cable_env_file("plug.wav"), &n);
 	CHECK(rec);
 	for (size_t i = 0; i < n; i++) {
 		if (rec[i] > peak)
@@ -318,7 +318,7 @@ static void test_sabotage_never_crashes_or_hangs(void)
 	need_tools();
 	for (size_t i = 0; i < sizeof(long_noise) / 2; i++)
 		long_noise[i] = (int16_t)test_random(&seed);
-	CHECK_INT(wav_write(cable_env_file("long.wav"), long_noise, 48000 * 4, 1, 48000), 0);
+	CHECK_INT(env_wav_write(cable_env_file("long.wav"), long_noise, 48000 * 4, 1, 48000), 0);
 	for (int k = 0; k < 3; k++) {
 		make_cable(7 + k);
 		r[k] = record(7 + k, 70 + k, numbered("sab", k), "4", NULL);
@@ -392,7 +392,7 @@ static void test_users(void)
 	CHECK_INT(cable_path(cable, sizeof(cable), dir, "phone", 11), 0);
 	CHECK_INT(cable_open(&c, &spec, CABLE_READ, why, sizeof(why)), 0);
 	cable_close(c);
-	CHECK_INT(wav_write(cable_env_file("short.wav"), tone, 4800, 1, 48000), 0);
+	CHECK_INT(env_wav_write(cable_env_file("short.wav"), tone, 4800, 1, 48000), 0);
 	CHECK_INT(as_user(TEST_GROUP, "in.log"), 0);
 	CHECK_INT(as_user((gid_t)-1, "out.log"), 1);
 	CHECK(strstr(cable_env_text(cable_env_file("out.log")), "no permission to play into"));
