@@ -26,10 +26,14 @@ void clock_loop_destroy(struct clock_loop *c);
 /* Forgets the offsets (new stream, timestamp jump, very long pause); the rate found is kept. */
 void clock_loop_resync(struct clock_loop *c);
 
+/* Forgets everything, the rate too. */
+void clock_loop_clear(struct clock_loop *c);
+
 /*
  * A packet whose first frame has media time media_ns and which carries duration_ns of sound has
  * arrived. Duplicates and retransmissions must be left out by the caller. Packets shorter than
- * 20 ms are thinned so that the window spans ten seconds of sound.
+ * 20 ms are thinned so that the window spans ten seconds of sound, and of packets that pour in together
+ * only the first counts (and any that is the quickest of all).
  */
 void clock_loop_arrival(struct clock_loop *c, int64_t media_ns, int64_t duration_ns,
 			int64_t arrival_ns);

@@ -33,15 +33,20 @@ bool level_is_silent_s16(const int16_t *block, unsigned frames);
 
 /*
  * Does the sound (48 kHz mono) hold anything a telephone cannot carry? Compares what lies above
- * about 5 kHz with the whole. Turns true within 40 ms of wide sound that is both audible (above
+ * about 5 kHz with the whole. Turns true after 20 ms of wide sound that is both audible (above
  * -60 dBFS) and no mere image of phone-band sound (less than 45 dB below the whole); turns false
  * after 3 s without any. Feed every block; silence counts as time passing.
  */
+#define LEVEL_BAND_TAPS 97
+
 struct level_band {
-	float z[3][2];         /* high-pass, three sections */
-	float low, high;       /* smoothed powers */
-	unsigned quiet_frames; /* since wide sound was last seen */
-	unsigned wide_frames;  /* wide sound seen in a row */
+	float tap[LEVEL_BAND_TAPS]; /* high-pass */
+	float past[LEVEL_BAND_TAPS - 1];
+	unsigned next; /* sample of the next block to be looked at */
+	float low_sum, high_sum; /* of the window under way */
+	unsigned looked;
+	float low, high;         /* mean powers of the last window: all of it, and above 5 kHz */
+	unsigned wide_windows, quiet_windows; /* in a row, 5 ms each */
 	bool wide;
 };
 

@@ -9,7 +9,7 @@
  * Playout is by time: the frame of media time m is played a delay after its least-delayed arrival,
  * whether or not it has come; what has not come is concealed, and what comes after its place was
  * played is discarded and counted. The delay follows the network: it starts at 40 ms and aims at
- * the 95th percentile of the last ten seconds' jitter + 5 ms, within 5 .. 120 ms. It grows at
+ * the 99th percentile of the last ten seconds' jitter + 5 ms, within 5 .. 120 ms. It grows at
  * once; it shrinks in pauses, by dropping quiet frames (at most one per 500 ms), and by playing up
  * to 1 ms/s faster. Every splice is cross-faded. Drift between the sender's clock and ours is
  * found from arrival times (clock.h) and taken out by the resampler, never by splices.
@@ -113,11 +113,13 @@ int64_t playout_due_ns(const struct playout *p, int64_t media);
 double playout_ppm(const struct playout *p);
 
 struct playout_stats {
-	double ppm;            /* playout_ppm() */
+	double ppm;            /* playout_ppm(): the drift held */
+	double rate_ppm;       /* what the loop bends the ratio by now (trimming apart) */
 	int64_t target_ns;     /* delay aimed at */
 	int64_t delay_ns;      /* delay now: age of what enters the resampler over least-delayed arrival */
+	int64_t hold_ns;       /* delay the clock loop holds: on its way to the target */
 	int64_t resampler_ns;  /* filter delay on top of it */
-	int64_t jitter_p95_ns; /* over the last 10 s of sound */
+	int64_t jitter_ns;     /* 99th percentile over the last 10 s of sound */
 	uint64_t packets;      /* put with arrival */
 	uint64_t late;         /* packets discarded because their place had been played */
 	uint64_t duplicates;   /* packets that were all there already */

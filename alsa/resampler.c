@@ -167,6 +167,11 @@ unsigned resampler_delay_ns(const struct resampler *r)
 	return (unsigned)((uint64_t)(r->kind->taps / 2) * 1000000000u / r->kind->in_rate);
 }
 
+double resampler_ahead(const struct resampler *r)
+{
+	return (double)r->have - (r->kind->taps - 1) - r->index - (double)r->row / (double)r->wrap;
+}
+
 /* ---- the filter ---------------------------------------------------------------------------- */
 
 /*

@@ -48,6 +48,12 @@ void resampler_set_ppm(struct resampler *r, double ppm);
 unsigned resampler_delay_ns(const struct resampler *r);
 
 /*
+ * Input frames (with fraction) that lie fed but unread before the next output, beyond the filter's
+ * own window: what a caller who counts what he fed must subtract to know where reading stands.
+ */
+double resampler_ahead(const struct resampler *r);
+
+/*
  * Push: takes all in_frames (<= max_frames) and writes as many output frames as they make.
  * Returns how many. out must have room for resampler_output_bound(r, in_frames).
  */
