@@ -130,7 +130,7 @@ E2E_BIN   := $(patsubst tests/e2e/%_main.c,$(BUILD)/tests/%,$(sort $(wildcard te
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
 ALL_PKG_LIBS = $(call pkg_libs,$(PKGS) speexdsp openssl)
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS) $(LIB_SIM)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/vectors/%.o $(ALL_LIBS)
 	$(call link,$(ALL_PKG_LIBS))
@@ -140,6 +140,10 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/sim/%_main.o $(LIB_SIM) $(LIB_COMMON)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/e2e/%_main.o $(LIB_HARNESS) $(LIB_SIM) $(LIB_COMMON)
 	$(call link,$(ALL_PKG_LIBS))
+
+# keeps the encryption of the sandbox's members, in a process of its own (tests/sim/dave_member.h)
+$(BUILD)/tests/dave_member: $(BUILD)/obj/tests/e2e/dave_member_main.o $(LIB_DAVE) $(LIB_MLS) $(LIB_COMMON)
+	$(call link,$(call pkg_libs,libsodium libcrypto))
 
 .PHONY: tests unit
 tests: all $(UNIT_BIN) $(VECT_BIN) $(SIM_BIN) $(E2E_BIN)

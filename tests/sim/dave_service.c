@@ -29,10 +29,11 @@ struct dave_client {
 	uint64_t user;
 	void *context;
 	int max_version;
-	bool described;                 /* op 4 was sent */
-	bool member;                    /* has a leaf and follows */
-	bool failed;                    /* sent op 31: its leaf must go before it comes again */
-	bool awaited;                   /* its op 23 is missing */
+	bool described;  /* op 4 was sent */
+	bool introduced; /* has the external sender: again in a group it kills real clients */
+	bool member;     /* has a leaf and follows */
+	bool failed;     /* sent op 31: its leaf must go before it comes again */
+	bool awaited;    /* its op 23 is missing */
 	struct wire_buffer key_package; /* newest, not used yet */
 	enum dave_fault fault;
 };
@@ -94,6 +95,15 @@ static void send_json(struct dave_client *c, int op, int64_t version, int64_t tr
 static void send_binary(struct dave_client *c, int op, const void *payload, size_t len)
 {
 	c->room->config.ops->send_binary(c->context, op, payload, len);
+}
+
+/* Op 25, once; after an op 24 where both are due. */
+static void introduce(struct dave_client *c)
+{
+	if (c->introduced || !c->described)
+		return;
+	c->introduced = true;
+	send_binary(c, 25, c->room->op25.data, c->room->op25.len);
 }
 
 /* ---- leaves ------------------------------------------------------------------------------ */
@@ -704,10 +714,10 @@ int dave_room_set_version(struct dave_room *r, int version, int64_t now_ns)
 	}
 	for (struct dave_client *c = r->clients; c; c = c->next) {
 		c->awaited = false;
-		if (c->described)
-			send_binary(c, 25, r->op25.data, r->op25.len);
 	}
 	group_reset(r, "upgrade");
+	for (struct dave_client *c = r->clients; c; c = c->next)
+		introduce(c);
 	return 0;
 }
 
@@ -739,7 +749,7 @@ void dave_room_joined(struct dave_client *c, int64_t now_ns)
 	(void)now_ns;
 	c->described = true;
 	if (r->version)
-		send_binary(c, 25, r->op25.data, r->op25.len);
+		introduce(c);
 }
 
 void dave_room_leave(struct dave_client *c, int64_t now_ns)
@@ -911,13 +921,13 @@ void dave_room_rekey(struct dave_room *r, int64_t now_ns)
 {
 	(void)now_ns;
 	sender_new(r);
-	for (struct dave_client *c = r->clients; c; c = c->next) {
-		c->awaited = false;
-		if (c->described && r->version)
-			send_binary(c, 25, r->op25.data, r->op25.len);
-	}
-	if (r->version)
-		group_reset(r, "reset");
+	for (struct dave_client *c = r->clients; c; c = c->next)
+		c->awaited = c->introduced = false;
+	if (r->version == 0)
+		return;
+	group_reset(r, "reset");
+	for (struct dave_client *c = r->clients; c; c = c->next)
+		introduce(c);
 }
 
 uint64_t dave_room_epoch(const struct dave_room *r)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/sim/discord.h"
+#include "tests/sim/discord_dave.h"
 #include "tests/sim/malformed.h"
 
 struct encoded_frame {
@@ -104,6 +105,7 @@ static void emit(struct member *m, const uint8_t *data, size_t len, int level, i
 	struct rtp_packet k = { .seq = m->seq++, .timestamp = m->timestamp, .ssrc = m->party->ssrc,
 				.payload = data, .len = len, .level = m->extension ? level : -1,
 				.t_ns = now_ns };
+	uint8_t sealed[2048];
 
 	m->timestamp += (uint32_t)m->frame;
 	m->pos += m->frame;
@@ -112,7 +114,9 @@ static void emit(struct member *m, const uint8_t *data, size_t len, int level, i
 	m->packets++;
 	if (m->reference)
 		ear_stream_put(m->reference, &k);
-	sfu_packet(m->party, &k);
+	/* without a key (alone, or joining) nothing is sent; its time passes all the same */
+	if (discord_dave_seal(m->party, &k, sealed))
+		sfu_packet(m->party, &k);
 }
 
 static void speak(void *ctx, int64_t now_ns)
@@ -247,6 +251,7 @@ void member_stop(struct member *m)
 	m->party = NULL;
 	m->placed = false; /* the next session has a new SSRC and new numbers */
 	voice_room_send(c, p, 13, sim_obj("o", "user_id", id_json(m->user->id)));
+	discord_dave_member_leave(p);
 	party_remove(p);
 	voice_state_change(m->user, c->guild, NULL);
 }
@@ -266,6 +271,7 @@ static const char *member_join(struct member *m, struct channel *c)
 		mouth_close(m);
 		m->placed = false;
 		voice_room_send(old, p, 13, sim_obj("o", "user_id", id_json(m->user->id)));
+		discord_dave_member_leave(p);
 		party_remove(p);
 		if (old->guild != c->guild)
 			voice_state_change(m->user, old->guild, NULL);
@@ -275,6 +281,7 @@ static const char *member_join(struct member *m, struct channel *c)
 	ids = cJSON_CreateArray();
 	cJSON_AddItemToArray(ids, id_json(m->user->id));
 	voice_room_send(c, m->party, 11, sim_obj("o", "user_ids", ids));
+	discord_dave_member_join(m->party);
 	return NULL;
 }
 

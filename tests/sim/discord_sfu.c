@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tests/sim/discord.h"
+#include "tests/sim/discord_dave.h"
 #include "tests/sim/malformed.h"
 #include <opus/opus.h>
 
@@ -246,9 +247,12 @@ void sfu_packet(struct party *from, const struct rtp_packet *k)
 			continue;
 		if (!p->voice) {
 			struct ear *e = member_ear(p->user);
+			struct rtp_packet clear = *k;
+			uint8_t buf[4096];
 
-			if (e)
-				ear_hear(e, from, k);
+			/* heard even by who records nothing: that it was understood is counted */
+			if (discord_dave_open(p, from, &clear, buf) && e)
+				ear_hear(e, from, &clear);
 		} else if (p->voice->described &&
 			   (p->voice->heard_from || !p->channel->listen_needs_voice)) {
 			forward(p->voice, k);

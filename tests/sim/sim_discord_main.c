@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/sim/discord.h"
+#include "tests/sim/discord_dave.h"
 
 #define BOT 900000000000000001u
 
@@ -203,17 +204,25 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "dir", 1, NULL, 'd' },
 						 { "token", 1, NULL, 't' },
+						 { "dave-member", 1, NULL, 'm' },
 						 { NULL, 0, NULL, 0 } };
 	const char *dir = ".", *token = "MTIzNDU2Nzg5MDEyMzQ1Njc4.sand.box-token";
 	struct sim_listener *rest;
-	char ca[4096], api[64];
+	char ca[4096], api[64], program[4096] = "";
+	const char *slash = strrchr(argv[0], '/');
 	int opt, err;
+
+	/* the program that keeps the keys of members lies beside this one */
+	snprintf(program, sizeof(program), "%.*sdave_member", slash ? (int)(slash - argv[0] + 1) : 0,
+		 argv[0]);
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == 'd')
 			dir = optarg;
 		else if (opt == 't')
 			token = optarg;
+		else if (opt == 'm')
+			snprintf(program, sizeof(program), "%s", optarg);
 		else
 			return 2;
 	}
@@ -234,6 +243,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "sim_discord: cannot start: %s\n", strerror(-err));
 		return 1;
 	}
+	discord_dave_start(program);
 	make_world(token);
 	snprintf(api, sizeof(api), "https://127.0.0.1:%d/api/v10", D.rest_port);
 	sim_event("ready",
@@ -242,6 +252,7 @@ int main(int argc, char **argv)
 			  "api_url", api, "ca", ca, "token", token, "bot_id", id_json(BOT),
 			  "application_id", id_json(BOT), "guilds", guilds_json()));
 	sim_loop_run(D.loop);
+	discord_dave_stop();
 	members_free();
 	sim_loop_destroy(D.loop);
 	sim_tls_destroy(D.tls);
