@@ -192,6 +192,38 @@ static: lint
 deps:
 	@tests/lint/deps.sh
 
+# ---- installing --------------------------------------------------------------------------
+# Where Debian expects things. udev, ALSA and modprobe read only /usr and /etc: what is for them goes
+# there whatever PREFIX is.
+ALSA_LIBDIR = $(shell $(PKG_CONFIG) --variable=libdir alsa)/alsa-lib
+UNITDIR  := $(PREFIX)/lib/systemd/system
+DOCDIR   := $(PREFIX)/share/doc/loopline
+put       = install -D -m 644 $(1) $(DESTDIR)$(2)
+.PHONY: install
+install: all
+	$(if $(strip $(PROGRAMS)),install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(PROGRAMS))
+	install -D -m 644 -t $(DESTDIR)$(ALSA_LIBDIR) $(PLUGIN)
+	$(call put,alsa/cable/cable.conf,/usr/share/alsa/alsa.conf.d/60-loopline.conf)
+	install -d $(DESTDIR)/etc/alsa/conf.d
+	ln -sf /usr/share/alsa/alsa.conf.d/60-loopline.conf $(DESTDIR)/etc/alsa/conf.d/60-loopline.conf
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in bridge/loopline-bridge.service bridge/loopline-bridge.socket \
+	            discord/loopline-discord.service; do \
+	  sed 's,/usr/bin/loopline,$(PREFIX)/bin/loopline,' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
+	  chmod 644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; done
+	$(call put,common/sysusers.conf,$(PREFIX)/lib/sysusers.d/loopline.conf)
+	$(call put,common/tmpfiles.conf,$(PREFIX)/lib/tmpfiles.d/loopline.conf)
+	$(call put,alsa/modules-load.conf,$(PREFIX)/lib/modules-load.d/loopline.conf)
+	$(call put,alsa/modprobe.conf,/usr/lib/modprobe.d/loopline.conf)
+	$(call put,alsa/70-loopline.rules,/usr/lib/udev/rules.d/70-loopline.rules)
+	install -d -m 755 $(DESTDIR)/etc/loopline
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 bridge/*.8 discord/*.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 common/*.5 alsa/cable/*.5
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md LICENSE
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples asound.conf.example common/loopline.conf.example \
+	  common/cable-only.conf
+	@[ -n "$(DESTDIR)" ] || echo "now: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload"
+
 .PHONY: clean help
 clean:
 	rm -rf build
