@@ -118,5 +118,10 @@ int loop_signals(struct loop *loop, void (*fn)(void *arg, int signo), void *arg)
  * file cannot be used (logged). Used by ws_client.
  */
 struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file);
+/*
+ * The one vhost for sockets that their owner accepts and gives to lws_adopt_socket_vhost(), made at
+ * first use; protocols must be static. Used by api_server.
+ */
+struct lws_vhost *loop_server_vhost(struct loop *loop, const struct lws_protocols *protocols);
 
 #endif

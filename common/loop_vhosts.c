@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * loop_vhosts.c - one client vhost for each set of trusted certificates.
+ * loop_vhosts.c - vhosts that are made once and live as long as the loop.
  *
- * In libwebsockets the trusted certificates belong to the vhost, and every vhost with TLS loads
- * its own copy of them, so they are shared.
+ * Clients: in libwebsockets the trusted certificates belong to the vhost, and every vhost with TLS
+ * loads its own copy of them, so there is one for each set.
+ *
+ * Servers that accept by themselves: libwebsockets 4.1.6 assigns each request anew to the first vhost
+ * of the same listening port, and all that do not listen have the same (-2). So they share
+ * one, and it is not destroyed before the context: destruction is deferred, and the vhost that is
+ * dying would be found first.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +23,8 @@
 
 struct loop_vhosts {
 	struct loop_vhosts *next;
+	const struct lws_protocols *served; /* a server's; NULL: a client vhost */
+	char name[24];			    /* libwebsockets keeps the pointer */
 	char *ca_file; /* NULL: system store */
 	struct lws_vhost *vhost;
 	/* libwebsockets 4.1 keeps the pointer, and protocols of different vhosts must not share state */
@@ -50,13 +57,14 @@ struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file)
 {
 	struct loop_vhosts **list = loop_client_vhosts(loop), *item;
 	struct lws_context_creation_info info;
-	char name[64];
 	int count = 0;
 
-	for (item = *list; item; item = item->next, count++)
-		if (ca_file && item->ca_file ? !strcmp(ca_file, item->ca_file)
-					     : !ca_file && !item->ca_file)
+	for (item = *list; item; item = item->next, count++) {
+		if (item->served || !ca_file != !item->ca_file)
+			continue;
+		if (!ca_file || !strcmp(ca_file, item->ca_file))
 			return item->vhost;
+	}
 	if (ca_file && !has_certificate(ca_file))
 		return NULL;
 	item = calloc(1, sizeof(*item));
@@ -69,8 +77,8 @@ struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file)
 	item->protocols[0] = (struct lws_protocols){.name = WS_CLIENT_LWS_PROTOCOL,
 						    .callback = ws_client_lws_callback};
 	loop_vhost_info(&info);
-	snprintf(name, sizeof(name), "client-%d", count);
-	info.vhost_name = name;
+	snprintf(item->name, sizeof(item->name), "client-%d", count);
+	info.vhost_name = item->name;
 	info.protocols = item->protocols;
 	info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
 	if (ca_file) {
@@ -82,6 +90,39 @@ struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file)
 		log_error("no TLS client can be made from these certificates file=%s",
 			  log_quote(ca_file ? ca_file : "(system)"));
 		free(item->ca_file);
+		free(item);
+		return NULL;
+	}
+	item->next = *list;
+	*list = item;
+	return item->vhost;
+}
+
+struct lws_vhost *loop_server_vhost(struct loop *loop, const struct lws_protocols *protocols)
+{
+	/* Ends a follower that is gone without a word. */
+	static const lws_retry_bo_t policy = {.secs_since_valid_ping = 20,
+					      .secs_since_valid_hangup = 30};
+	struct loop_vhosts **list = loop_client_vhosts(loop), *item;
+	struct lws_context_creation_info info;
+
+	for (item = *list; item; item = item->next)
+		if (item->served == protocols)
+			return item->vhost;
+	item = calloc(1, sizeof(*item));
+	if (!item)
+		return NULL;
+	item->served = protocols;
+	snprintf(item->name, sizeof(item->name), "server");
+	loop_vhost_info(&info);
+	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+	info.protocols = protocols;
+	info.vhost_name = item->name;
+	info.retry_and_idle_policy = &policy;
+	info.timeout_secs = 10;
+	info.keepalive_timeout = 10;
+	item->vhost = lws_create_vhost(loop_lws(loop), &info);
+	if (!item->vhost) {
 		free(item);
 		return NULL;
 	}
