@@ -130,11 +130,11 @@ E2E_BIN   := $(patsubst tests/e2e/%_main.c,$(BUILD)/tests/%,$(sort $(wildcard te
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
 ALL_PKG_LIBS = $(call pkg_libs,$(PKGS) speexdsp openssl)
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS) $(LIB_SIM)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS) $(LIB_HARNESS) $(LIB_SIM)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/vectors/%.o $(ALL_LIBS)
 	$(call link,$(ALL_PKG_LIBS))
-$(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(ALL_LIBS)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(ALL_LIBS) $(LIB_HARNESS) $(LIB_SIM)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/sim/%_main.o $(LIB_SIM) $(LIB_COMMON)
 	$(call link,$(ALL_PKG_LIBS))

@@ -21,7 +21,7 @@ struct wav {
 	float *samples;    /* mono: channels averaged; free by wav_free */
 };
 
-/* Reads RIFF/WAVE: PCM 16 bit, A-law no, mu-law (format 7) yes. A data chunk that is longer than the
+/* Reads RIFF/WAVE: PCM of 16 bit, or mu-law. A data chunk that is longer than the
  * file (a recorder that was killed) is cut at the file's end. Negative errno; -EBADMSG: not one. */
 int wav_read(struct wav *out, const char *path);
 void wav_free(struct wav *w);
@@ -54,9 +54,9 @@ bool signal_absent(const float *x, size_t n, unsigned rate, double hz, double wa
 /* ---- gaps in a tone ------------------------------------------------------------------------ */
 
 /*
- * A sine is fitted (amplitude, phase, frequency near hz) over segments of 20 ms that follow the
- * phase of those around; where the residual, smoothed over 1 ms, stays above -25 dB of the tone
- * for more than 2 ms, there is a gap. hz must be no multiple of 50 Hz (a 20 ms frame spliced out of
+ * A sine (its frequency, near hz, is found first) is fitted over 20 ms and foretells the next 1 ms;
+ * where the residual against what was foretold stays above -25 dB of the tone for more than 2 ms,
+ * there is a gap. A splice is one as well, though tone follows tone; its length is then 1 ms. hz must be no multiple of 50 Hz (a 20 ms frame spliced out of
  * 1 kHz leaves no trace): 1013 Hz is usual. Slow drift of the frequency is not a gap.
  */
 #define SIGNAL_GAP_DB -25.0
@@ -69,7 +69,7 @@ struct signal_gap {
 
 struct signal_gaps {
 	size_t count;
-	double total_s;             /* all gaps together */
+	double total_s;             /* all gaps together: time without the tone */
 	double share;               /* of the signal's length, 0..1 */
 	double hz;                  /* frequency found */
 	double level_dbfs;          /* peak level of the tone */
@@ -83,8 +83,8 @@ void signal_find_gaps(struct signal_gaps *out, const float *x, size_t n, unsigne
 
 /*
  * Compares heard with reference (same rate). A coarse delay is found by cross-correlation over
- * 0 .. max_delay_s (heard later than reference); then, per 200 ms segment, delay (1/64 sample) and
- * gain are fitted, and signal and error are summed over all segments, so that loud segments count
+ * 0 .. max_delay_s (heard later than reference); then, per 200 ms segment, delay and
+ * gain are fitted (the grid is 1/64 sample at 48 kHz), and signal and error are summed over all segments, so that loud segments count
  * most. Segments of the reference below -50 dBFS are left out. The delay of each segment is the
  * delay track; its slope shows drift and its standard deviation wobble.
  */
@@ -110,7 +110,7 @@ bool signal_compare(struct signal_likeness *out, const float *reference, size_t 
 
 /*
  * Where in heard, searched from sample `from` to `to`, the chirp begins: samples, fractional
- * (parabola through the peak). peak gets the normalised correlation (may be NULL). Negative if the
+ * (the correlation is interpolated). peak gets the normalised correlation (may be NULL). Negative if the
  * peak is below SIGNAL_CHIRP_MIN.
  */
 double signal_find_chirp(const float *heard, size_t n, size_t from, size_t to, const float *chirp,
