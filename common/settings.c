@@ -533,9 +533,14 @@ static const char *look_up_environment(const char *const *environment, const cha
 	return NULL;
 }
 
+/*
+ * The content of the credential is the value; of a path (TLS_KEY) it is the file, so the value is the
+ * place of the credential.
+ */
 static int load_credential(struct loading *l, const char *dir, size_t index)
 {
-	const char *name = settings_key_at(l->settings->program, index)->name;
+	const struct setting_key *key = settings_key_at(l->settings->program, index);
+	const char *name = key->name;
 	char path[600], lower[64], *text;
 	size_t len;
 	int err;
@@ -554,7 +559,8 @@ static int load_credential(struct loading *l, const char *dir, size_t index)
 	len = strlen(text);
 	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		text[--len] = '\0';
-	err = offer(l->settings, index, 0, FROM_CREDENTIAL, text, "credential", false);
+	err = offer(l->settings, index, 0, FROM_CREDENTIAL, key->type == SETTING_PATH ? path : text,
+		    "credential", false);
 	explicit_bzero(text, len);
 	free(text);
 	return err;

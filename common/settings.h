@@ -7,7 +7,8 @@
  * new snapshot; calls in progress keep theirs.
  *
  * Sources, the first that names a key wins:
- *  1. a systemd credential: file $CREDENTIALS_DIRECTORY/KEY or /key in lower case
+ *  1. a systemd credential: file $CREDENTIALS_DIRECTORY/KEY or /key in lower case; for a
+ *     SETTING_PATH the value is that file's own path
  *  2. the environment
  *  3. `.env` in the working directory, as users of python-dotenv write it
  *  4. /etc/loopline/loopline.conf (or --config FILE): KEY = value, `[line N]` sections

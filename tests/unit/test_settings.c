@@ -164,13 +164,14 @@ static void test_env_file_of_the_proof_of_concept(void)
 static void test_order_of_sources(void)
 {
 	const char *environment[] = {"CONNECT=call", "LISTEN=127.0.0.1:1", "VALIDATE=", NULL};
-	char credentials[128];
+	char credentials[128], path[160];
 	struct settings *s;
 
 	snprintf(credentials, sizeof(credentials), "%s/credentials", dir);
 	mkdir(credentials, 0700);
 	put("credentials/bot_token", "from-credential\n", 0600);
 	put("credentials/LISTEN", "127.0.0.1:2", 0600);
+	put("credentials/cert", "-----BEGIN\nlines\n", 0600);
 	CHECK_INT(load(&s,
 		       "BOT_TOKEN = conf\nVOICE_CHANNEL_ID = 5\nCONNECT = command\nMAX_MINUTES=7\n",
 		       "BOT_TOKEN=env-file\nVOICE_CHANNEL_ID=6\nCONNECT=command\nVALIDATE=on\nSID=x\n",
@@ -178,6 +179,9 @@ static void test_order_of_sources(void)
 		  0);
 	CHECK_STR(settings_str(s, "BOT_TOKEN", 0), "from-credential");
 	CHECK_INT(settings_host_port(s, "LISTEN", 0)->port, 2);
+	/* a path: the credential is the file */
+	snprintf(path, sizeof(path), "%s/cert", credentials);
+	CHECK_STR(settings_str(s, "CERT", 0), path);
 	CHECK_INT(settings_enum(s, "CONNECT", 0), 1);
 	CHECK_STR(settings_origin(s, "CONNECT", 0), "environment");
 	CHECK(settings_snowflake(s, "VOICE_CHANNEL_ID", 0) == 6);
