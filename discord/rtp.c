@@ -2,6 +2,7 @@
  *
  * rtp.c - headers of voice datagrams; see rtp.h.
  */
+#include "common/bytes.h"
 #include "discord/rtp.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ const uint8_t rtp_silence_frame[RTP_SILENCE_BYTES] = {0xF8, 0xFF, 0xFE};
 
 enum rtp_kind rtp_classify(const uint8_t *d, size_t bytes)
 {
-	if (bytes >= 4 && be32_read(d) == KEEPALIVE_ANSWER)
+	if (bytes >= 4 && get_be32(d) == KEEPALIVE_ANSWER)
 		return RTP_KIND_KEEPALIVE;
 	if (bytes < RTP_HEADER_BYTES)
 		return RTP_KIND_SHORT;
@@ -42,14 +43,14 @@ int rtp_header_parse(struct rtp_header *out, const uint8_t *d, size_t bytes)
 		clear += 4;
 		if (bytes < clear)
 			return -EBADMSG;
-		extension = 4u * be16_read(d + csrc_end + 2);
+		extension = 4u * get_be16(d + csrc_end + 2);
 	}
 	if (bytes < clear)
 		return -EBADMSG;
 	*out = (struct rtp_header){
-		.seq = be16_read(d + 2),
-		.timestamp = be32_read(d + 4),
-		.ssrc = be32_read(d + 8),
+		.seq = get_be16(d + 2),
+		.timestamp = get_be32(d + 4),
+		.ssrc = get_be32(d + 8),
 		.payload_type = d[1] & 0x7F,
 		.marker = d[1] & 0x80,
 		.padded = d[0] & 0x20,
@@ -64,9 +65,9 @@ void rtp_header_write(uint8_t out[RTP_HEADER_BYTES], uint16_t seq, uint32_t time
 {
 	out[0] = 0x80;
 	out[1] = RTP_PAYLOAD_OPUS;
-	be16_write(out + 2, seq);
-	be32_write(out + 4, timestamp);
-	be32_write(out + 8, ssrc);
+	put_be16(out + 2, seq);
+	put_be32(out + 4, timestamp);
+	put_be32(out + 8, ssrc);
 }
 
 /* Walks the one-byte elements; unknown ids are skipped, a cut-off element ends the walk. */

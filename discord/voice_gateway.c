@@ -22,6 +22,7 @@
 #define SESSION_TIMEOUT_NS (5 * NS_PER_SEC)
 #define RESUME_TIMEOUT_NS  (8 * NS_PER_SEC)
 #define CONNECT_TRIES      5
+#define REPAIR_FORGET_NS   (60 * NS_PER_SEC)
 #define FIRST_HEARTBEAT_NS (5 * NS_PER_SEC)
 #define UNANSWERED_MAX     3
 #define CLOSE_DEAD         4000 /* not 1000: the session stays resumable */
@@ -52,6 +53,7 @@ struct voice_gateway {
 	int64_t retry_at_ns; /* when a failed connect is tried again */
 	unsigned connect_tries;
 	unsigned repairs; /* resumes for the sake of dead media, in a row */
+	int64_t repaired_ns;
 
 	struct voice_stats stats;
 };
@@ -619,6 +621,9 @@ void voice_gateway_media_dead(struct voice_gateway *v, const char *why, int64_t 
 {
 	if (v->state != VOICE_READY)
 		return;
+	if (now_ns - v->repaired_ns > REPAIR_FORGET_NS)
+		v->repairs = 0;
+	v->repaired_ns = now_ns;
 	if (v->repairs++ == 0) {
 		note(v, "media is dead, resuming why=\"%s\"", why);
 		socket_drop(v, CLOSE_DEAD);

@@ -5,6 +5,7 @@
  */
 #include "unit.h"
 
+#include "common/bytes.h"
 #include "discord/rtp.h"
 #include "discord/transport_cipher.h"
 
@@ -108,7 +109,7 @@ static void test_counter_is_never_reused(void)
 	CHECK_INT(transport_seals_left(c), 0xFFFFFFFFLL);
 	for (uint32_t i = 1; i <= 3; i++) {
 		CHECK_INT(transport_seal(c, packet, 12, 3, sizeof(packet)), 35);
-		CHECK_INT(be32_read(packet + 31), i);
+		CHECK_INT(get_be32(packet + 31), i);
 	}
 	transport_counter_set(c, UINT32_MAX);
 	CHECK_INT(transport_seal(c, packet, 12, 3, sizeof(packet)), 35);

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * media.c - see media.h.
+ */
+#include "discord/media.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/spsc.h"
+
+#define COMMANDS         1024
+#define EVENTS           1024
+#define REALTIME_RANK    20
+#define STACK_BYTES      (512 * 1024)
+#define TIMER_SLACK_NS   20000 /* things due this soon are done in the same wake */
+
+enum command_type { CMD_POOL, CMD_PATH, CMD_KEY, CMD_SPEAKER, CMD_LEFT, CMD_CALLS, CMD_QUIT };
+
+struct command {
+	enum command_type type;
+	int slot;
+	unsigned number; /* generation, calls */
+	uint32_t ssrc;
+	bool ignored;
+	uint64_t user_id;
+	void *object;
+};
+
+enum event_type { EV_DISCOVERED, EV_DISCOVERY_FAILED, EV_DEAD, EV_FREE_PATH, EV_FREE_KEY,
+		  EV_FREE_POOL };
+
+struct event {
+	enum event_type type;
+	int slot;
+	unsigned generation;
+	enum voice_dead why;
+	uint16_t port;
+	char address[IP_DISCOVERY_ADDRESS_BYTES];
+	void *object;
+};
+
+struct slot {
+	struct media *media;
+	int index;
+	int line;
+	bool pooled; /* decoders were made; control thread */
+	struct media_line *sound;
+};
+
+struct media {
+	struct loop *loop;
+	struct media_events events;
+	struct slot slots[MEDIA_LINES_MAX];
+	int slot_count;
+
+	struct spsc *to_audio, *to_control;
+	int wake_audio, wake_control, timer; /* eventfd, eventfd, timerfd */
+	struct loop_watch *watch;
+	pthread_t thread;
+	bool running, realtime;
+	_Atomic uint32_t pings;   /* written by control, read by audio */
+	_Atomic uint32_t answers; /* written by audio, read by control */
+	_Atomic uint64_t events_lost; /* written by audio, read by control */
+};
+
+/* ---- audio thread ------------------------------------------------------------------------ */
+
+static void wake(int fd)
+{
+	uint64_t one = 1;
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static void drain(int fd)
+{
+	uint64_t count;
+	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
+/* The ring cannot be full in practice: an event answers a command or a session's rare turn. */
+static void event_send(struct media *m, const struct event *event)
+{
+	if (spsc_push(m->to_control, event))
+		wake(m->wake_control);
+	else
+		m->events_lost++;
+}
+
+static void on_discovered(void *ctx, unsigned generation, const char *address, uint16_t port)
+{
+	struct slot *s = ctx;
+	struct event e = {.type = EV_DISCOVERED, .slot = s->index, .generation = generation,
+			  .port = port};
+	strncpy(e.address, address, sizeof(e.address) - 1);
+	event_send(s->media, &e);
+}
+
+static void on_discovery_failed(void *ctx, unsigned generation)
+{
+	struct slot *s = ctx;
+	event_send(s->media, &(struct event){.type = EV_DISCOVERY_FAILED, .slot = s->index,
+					     .generation = generation});
+}
+
+static void on_dead(void *ctx, unsigned generation, enum voice_dead why)
+{
+	struct slot *s = ctx;
+	event_send(s->media, &(struct event){.type = EV_DEAD, .slot = s->index,
+					     .generation = generation, .why = why});
+}
+
+static const struct voice_udp_ops line_ops = {
+	.on_discovered = on_discovered,
+	.on_discovery_failed = on_discovery_failed,
+	.on_dead = on_dead,
+};
+
+static void give_back(struct media *m, enum event_type type, void *object)
+{
+	if (object)
+		event_send(m, &(struct event){.type = type, .object = object});
+}
+
+/* Returns false at the end. */
+static bool command_run(struct media *m, const struct command *c, int64_t now_ns)
+{
+	struct media_line *l = m->slots[c->slot].sound;
+	switch (c->type) {
+	case CMD_POOL:
+		if (!media_line_pool(l, c->object))
+			give_back(m, EV_FREE_POOL, c->object);
+		break;
+	case CMD_PATH:
+		give_back(m, EV_FREE_PATH, media_line_path(l, c->object, now_ns));
+		break;
+	case CMD_KEY:
+		give_back(m, EV_FREE_KEY, media_line_key(l, c->number, c->object, now_ns));
+		break;
+	case CMD_SPEAKER:
+		media_line_speaker(l, c->user_id, c->ssrc, c->ignored, now_ns);
+		break;
+	case CMD_LEFT:
+		media_line_left(l, c->user_id, now_ns);
+		break;
+	case CMD_CALLS:
+		media_line_calls(l, c->number, now_ns);
+		break;
+	case CMD_QUIT:
+		return false;
+	}
+	return true;
+}
+
+static bool commands_run(struct media *m, int64_t now_ns)
+{
+	struct command c;
+	while (spsc_pop(m->to_audio, &c))
+		if (!command_run(m, &c, now_ns))
+			return false;
+	return true;
+}
+
+static void timer_arm(int fd, int64_t at_ns)
+{
+	struct itimerspec when = {0};
+	if (at_ns != INT64_MAX) {
+		when.it_value.tv_sec = at_ns / NS_PER_SEC;
+		when.it_value.tv_nsec = at_ns % NS_PER_SEC;
+	}
+	timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void *audio_thread(void *arg)
+{
+	struct media *m = arg;
+	struct pollfd fds[2 + MEDIA_LINES_MAX];
+	int64_t armed_ns = INT64_MAX;
+	for (;;) {
+		nfds_t n = 2;
+		fds[0] = (struct pollfd){.fd = m->wake_audio, .events = POLLIN};
+		fds[1] = (struct pollfd){.fd = m->timer, .events = POLLIN};
+		for (int i = 0; i < m->slot_count; i++) /* poll() skips fd -1 */
+			fds[n++] = (struct pollfd){.fd = media_line_fd(m->slots[i].sound),
+						   .events = POLLIN};
+		if (poll(fds, n, -1) < 0 && errno != EINTR)
+			usleep(1000); /* out of memory in the kernel: no busy loop */
+		int64_t now_ns = clock_mono_ns();
+		if (fds[0].revents) {
+			drain(m->wake_audio);
+			m->answers = m->pings;
+			if (!commands_run(m, now_ns))
+				return NULL;
+		}
+		if (fds[1].revents) {
+			drain(m->timer);
+			armed_ns = INT64_MAX;
+		}
+		int64_t next_ns = INT64_MAX;
+		for (int i = 0; i < m->slot_count; i++) {
+			struct media_line *l = m->slots[i].sound;
+			if (fds[2 + i].revents)
+				media_line_receive(l, now_ns);
+			int64_t at_ns = media_line_step(l, now_ns + TIMER_SLACK_NS);
+			if (at_ns < next_ns)
+				next_ns = at_ns;
+		}
+		if (next_ns != armed_ns) {
+			timer_arm(m->timer, next_ns);
+			armed_ns = next_ns;
+		}
+	}
+}
+
+/* ---- control thread ---------------------------------------------------------------------- */
+
+static void event_run(struct media *m, const struct event *e)
+{
+	int line = m->slots[e->slot].line;
+	switch (e->type) {
+	case EV_DISCOVERED:
+		m->events.on_discovered(m->events.ctx, line, e->generation, e->address, e->port);
+		break;
+	case EV_DISCOVERY_FAILED:
+		m->events.on_discovered(m->events.ctx, line, e->generation, NULL, 0);
+		break;
+	case EV_DEAD:
+		m->events.on_dead(m->events.ctx, line, e->generation, e->why);
+		break;
+	case EV_FREE_PATH:
+		voice_udp_destroy(e->object);
+		break;
+	case EV_FREE_KEY:
+		transport_cipher_destroy(e->object);
+		break;
+	case EV_FREE_POOL:
+		speaker_pool_destroy(e->object);
+		break;
+	}
+}
+
+static void on_wake(void *arg, uint32_t events)
+{
+	struct media *m = arg;
+	struct event e;
+	(void)events;
+	drain(m->wake_control);
+	while (spsc_pop(m->to_control, &e))
+		event_run(m, &e);
+}
+
+int media_create(struct media **out, struct loop *loop, const struct media_events *events)
+{
+	struct media *m = calloc(1, sizeof(*m));
+	*out = NULL;
+	if (!m)
+		return -ENOMEM;
+	m->loop = loop;
+	m->events = *events;
+	m->wake_audio = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	m->wake_control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	int err = m->wake_audio < 0 || m->wake_control < 0 || m->timer < 0 ? -errno : 0;
+	if (err == 0)
+		err = spsc_create(&m->to_audio, COMMANDS, sizeof(struct command));
+	if (err == 0)
+		err = spsc_create(&m->to_control, EVENTS, sizeof(struct event));
+	if (err == 0)
+		err = loop_watch_add(loop, &m->watch, m->wake_control, EPOLLIN, on_wake, m);
+	if (err < 0) {
+		media_destroy(m);
+		return err;
+	}
+	*out = m;
+	return 0;
+}
+
+int media_line_add(struct media *m, int line, struct port *capture, struct port *playback,
+		   struct dave_media *dave, bool fec)
+{
+	if (m->running || m->slot_count == MEDIA_LINES_MAX)
+		return -EBUSY;
+	struct slot *s = &m->slots[m->slot_count];
+	*s = (struct slot){.media = m, .index = m->slot_count, .line = line};
+	struct media_line_config config = {.capture = capture, .playback = playback, .dave = dave,
+					   .fec = fec, .ops = &line_ops, .ctx = s};
+	int err = media_line_create(&s->sound, &config);
+	if (err == 0)
+		m->slot_count++;
+	return err;
+}
+
+static int thread_make(struct media *m, bool realtime)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	if (realtime) {
+		struct sched_param rank = {.sched_priority = REALTIME_RANK};
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &rank);
+	}
+	sigfillset(&all); /* signals are the control thread's affair */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int err = pthread_create(&m->thread, &attr, audio_thread, m);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return -err;
+}
+
+int media_start(struct media *m)
+{
+	m->realtime = true;
+	int err = thread_make(m, true);
+	if (err == -EPERM || err == -EINVAL) {
+		m->realtime = false;
+		err = thread_make(m, false);
+	}
+	m->running = err == 0;
+	if (m->running)
+		pthread_setname_np(m->thread, "audio");
+	return err;
+}
+
+static struct slot *slot_find(const struct media *m, int line)
+{
+	for (int i = 0; i < m->slot_count; i++)
+		if (m->slots[i].line == line)
+			return (struct slot *)&m->slots[i];
+	return NULL;
+}
+
+/* The audio thread empties the ring within one wake; a full one means it is late, and what must not
+ * be lost is waited for. */
+static bool command_send(struct media *m, const struct command *c, bool must)
+{
+	for (int i = 0; !spsc_push(m->to_audio, c); i++) {
+		if (!must || i == 200)
+			return false;
+		wake(m->wake_audio);
+		usleep(500);
+	}
+	wake(m->wake_audio);
+	return true;
+}
+
+void media_destroy(struct media *m)
+{
+	if (!m)
+		return;
+	if (m->running) {
+		command_send(m, &(struct command){.type = CMD_QUIT}, true);
+		pthread_join(m->thread, NULL);
+	}
+	loop_watch_remove(m->watch);
+	struct event e;
+	while (m->to_control && spsc_pop(m->to_control, &e))
+		if (e.type >= EV_FREE_PATH)
+			event_run(m, &e);
+	for (int i = 0; i < m->slot_count; i++)
+		media_line_destroy(m->slots[i].sound);
+	spsc_destroy(m->to_audio);
+	spsc_destroy(m->to_control);
+	if (m->wake_audio >= 0)
+		close(m->wake_audio);
+	if (m->wake_control >= 0)
+		close(m->wake_control);
+	if (m->timer >= 0)
+		close(m->timer);
+	free(m);
+}
+
+int media_path(struct media *m, int line, struct voice_udp *path)
+{
+	struct slot *s = slot_find(m, line);
+	if (path && !s->pooled) {
+		struct speaker_pool *pool;
+		int err = speaker_pool_create(&pool);
+		if (err < 0) {
+			voice_udp_destroy(path);
+			return err;
+		}
+		s->pooled = command_send(
+			m, &(struct command){.type = CMD_POOL, .slot = s->index, .object = pool},
+			true);
+		if (!s->pooled)
+			speaker_pool_destroy(pool);
+	}
+	if (!command_send(m, &(struct command){.type = CMD_PATH, .slot = s->index, .object = path},
+			  true)) {
+		voice_udp_destroy(path);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+void media_key(struct media *m, int line, unsigned generation, struct transport_cipher *cipher)
+{
+	struct slot *s = slot_find(m, line);
+	if (!command_send(m, &(struct command){.type = CMD_KEY, .slot = s->index,
+					       .number = generation, .object = cipher}, true))
+		transport_cipher_destroy(cipher);
+}
+
+void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, bool ignored)
+{
+	static struct log_rate rate;
+	struct slot *s = slot_find(m, line);
+	if (!command_send(m, &(struct command){.type = CMD_SPEAKER, .slot = s->index,
+					       .user_id = user_id, .ssrc = ssrc,
+					       .ignored = ignored}, false))
+		log_rated(&rate, 10000, LOG_LEVEL_WARN, "too many speaker announcements line=%d",
+			  line);
+}
+
+void media_left(struct media *m, int line, uint64_t user_id)
+{
+	command_send(m, &(struct command){.type = CMD_LEFT, .slot = slot_find(m, line)->index,
+					  .user_id = user_id}, false);
+}
+
+void media_calls(struct media *m, int line, unsigned calls)
+{
+	command_send(m, &(struct command){.type = CMD_CALLS, .slot = slot_find(m, line)->index,
+					  .number = calls}, true);
+}
+
+bool media_ping(struct media *m)
+{
+	bool answered = m->answers == m->pings;
+	m->pings++;
+	wake(m->wake_audio);
+	return answered;
+}
+
+const struct media_line_stats *media_stats(const struct media *m, int line)
+{
+	const struct slot *s = slot_find(m, line);
+	return s ? media_line_stats(s->sound) : NULL;
+}
+
+bool media_is_realtime(const struct media *m)
+{
+	return m->realtime;
+}

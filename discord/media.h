@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * media.h - the audio thread: one poll() over a timer, the lines' UDP sockets and a wake-up.
+ *
+ * Commands go to it and events come from it through single-producer single-consumer rings; what
+ * it no longer needs comes back as an event and is freed here, on the control thread. It runs
+ * SCHED_FIFO where that is allowed. Between its start and its end the lines are its alone.
+ *
+ * All functions: control thread.
+ */
+#ifndef DISCORD_MEDIA_H
+#define DISCORD_MEDIA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "discord/media_line.h"
+
+struct loop;
+struct media;
+
+#define MEDIA_LINES_MAX 64
+
+/* Called on the control thread. */
+struct media_events {
+	void (*on_discovered)(void *ctx, int line, unsigned generation, const char *address,
+			      uint16_t port); /* address NULL: nobody answered */
+	void (*on_dead)(void *ctx, int line, unsigned generation, enum voice_dead why);
+	void *ctx;
+};
+
+int media_create(struct media **out, struct loop *loop, const struct media_events *events);
+/* Before media_start(): a line's ports and DAVE keys, which outlive the media. -EEXIST, -ENOMEM. */
+int media_line_add(struct media *m, int line, struct port *capture, struct port *playback,
+		   struct dave_media *dave, bool fec);
+int media_start(struct media *m);
+/* Ends the thread, frees everything. */
+void media_destroy(struct media *m);
+
+/* A new session for the line (takes ownership of path; NULL: none). Makes the decoders at the
+ * first. -ENOMEM: path is destroyed. */
+int media_path(struct media *m, int line, struct voice_udp *path);
+/* The key of a session; takes ownership. */
+void media_key(struct media *m, int line, unsigned generation, struct transport_cipher *cipher);
+void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, bool ignored);
+void media_left(struct media *m, int line, uint64_t user_id);
+void media_calls(struct media *m, int line, unsigned calls);
+
+/* When the audio thread last answered a ping, for the watchdog: true if it answered the ping
+ * before this call, and sends the next. */
+bool media_ping(struct media *m);
+/* NULL: no such line. */
+const struct media_line_stats *media_stats(const struct media *m, int line);
+bool media_is_realtime(const struct media *m);
+
+#endif

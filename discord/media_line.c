@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * media_line.c - see media_line.h.
+ */
+#include "discord/media_line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alsa/mixer.h"
+#include "alsa/port.h"
+#include "common/clock.h"
+#include "discord/dave/media.h"
+#include "discord/rtp.h"
+
+#define NEVER            INT64_MAX
+#define BLOCK            MEDIA_BLOCK_FRAMES
+#define BLOCK_NS         (BLOCK * NS_PER_SEC / RTP_CLOCK_HZ)
+#define FRAME_NS         (20 * NS_PER_MS)
+#define POLL_MIN_NS      NS_PER_MS /* capture that is not there yet is asked for again after */
+#define HANGOVER_NS      (2 * NS_PER_SEC)
+#define HELD_EXPIRE_NS   (5 * NS_PER_SEC)
+#define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
+#define FIGURES_EVERY_NS NS_PER_SEC
+
+struct source {
+	uint32_t ssrc; /* 0: free */
+	uint64_t user_id;
+	bool ignored;
+	bool ended; /* the user left: kept until the sound is out */
+	int64_t seen_ns;
+	struct speaker *speaker; /* or NULL */
+};
+
+struct waiting { /* a packet from an SSRC that has no name yet */
+	bool used;
+	struct rtp_header header;
+	int64_t arrival_ns;
+	size_t bytes;
+	uint8_t payload[VOICE_PAYLOAD_BYTES_MAX];
+};
+
+struct media_line {
+	struct media_line_config config;
+	struct voice_udp_ops ops; /* the owner's, with our on_packet */
+	struct voice_udp *path;
+	struct talker *talker;
+	struct speaker_pool *pool;
+	struct mixer *mixer;
+	struct limiter limiter;
+	unsigned calls;
+
+	bool capturing, playing;
+	int64_t capture_at_ns;
+	int64_t play_at_ns;  /* when the next block is due */
+	int64_t heard_ns;    /* a packet with sound came */
+	int64_t figures_at_ns;
+	int64_t read_ns; /* when the samples being encoded were read */
+	int64_t next_ns; /* what the last step asked for */
+
+	struct source sources[MEDIA_SSRCS];
+	struct waiting waiting[MEDIA_HELD];
+	unsigned waiting_next;
+
+	struct media_line_stats stats;
+};
+
+int speaker_pool_create(struct speaker_pool **out)
+{
+	struct speaker_pool *pool = calloc(1, sizeof(*pool));
+	*out = NULL;
+	if (!pool)
+		return -ENOMEM;
+	for (int i = 0; i < MEDIA_SPEAKERS; i++) {
+		int err = speaker_create(&pool->speaker[i]);
+		if (err < 0) {
+			speaker_pool_destroy(pool);
+			return err;
+		}
+	}
+	*out = pool;
+	return 0;
+}
+
+void speaker_pool_destroy(struct speaker_pool *pool)
+{
+	if (!pool)
+		return;
+	for (int i = 0; i < MEDIA_SPEAKERS; i++)
+		speaker_destroy(pool->speaker[i]);
+	free(pool);
+}
+
+/* ---- who speaks -------------------------------------------------------------------------- */
+
+static struct source *source_find(struct media_line *l, uint32_t ssrc)
+{
+	for (int i = 0; i < MEDIA_SSRCS; i++)
+		if (l->sources[i].ssrc == ssrc && ssrc != 0)
+			return &l->sources[i];
+	return NULL;
+}
+
+static void source_free(struct source *s)
+{
+	memset(s, 0, sizeof(*s));
+}
+
+/* A free entry, or that of the one not heard for longest. */
+static struct source *source_new(struct media_line *l)
+{
+	struct source *oldest = &l->sources[0];
+	for (int i = 0; i < MEDIA_SSRCS; i++) {
+		if (l->sources[i].ssrc == 0)
+			return &l->sources[i];
+		if (l->sources[i].seen_ns < oldest->seen_ns)
+			oldest = &l->sources[i];
+	}
+	source_free(oldest);
+	return oldest;
+}
+
+static struct source *speaker_owner(struct media_line *l, const struct speaker *speaker)
+{
+	for (int i = 0; i < MEDIA_SSRCS; i++)
+		if (l->sources[i].ssrc && l->sources[i].speaker == speaker)
+			return &l->sources[i];
+	return NULL;
+}
+
+/* A decoder for a source: a free one, else that of whoever has been silent for longest. */
+static struct speaker *speaker_for(struct media_line *l, struct source *s, int64_t now_ns)
+{
+	if (s->speaker || !l->pool)
+		return s->speaker;
+	struct source *quietest = NULL;
+	for (int i = 0; i < MEDIA_SPEAKERS; i++) {
+		struct source *owner = speaker_owner(l, l->pool->speaker[i]);
+		if (!owner) {
+			s->speaker = l->pool->speaker[i];
+			speaker_assign(s->speaker, s->ssrc);
+			return s->speaker;
+		}
+		if (now_ns - owner->seen_ns > RECYCLE_NS &&
+		    (!quietest || owner->seen_ns < quietest->seen_ns))
+			quietest = owner;
+	}
+	if (!quietest)
+		return NULL;
+	s->speaker = quietest->speaker;
+	quietest->speaker = NULL;
+	speaker_assign(s->speaker, s->ssrc);
+	return s->speaker;
+}
+
+/* ---- incoming ---------------------------------------------------------------------------- */
+
+static void packet_hear(struct media_line *l, struct source *s, const struct rtp_header *header,
+			const uint8_t *payload, size_t bytes, int64_t arrival_ns, int64_t now_ns)
+{
+	uint8_t opus[VOICE_PAYLOAD_BYTES_MAX];
+	size_t opus_bytes;
+	s->seen_ns = now_ns;
+	if (s->ignored)
+		return;
+	struct speaker *speaker = speaker_for(l, s, now_ns);
+	if (!speaker)
+		return;
+	if (bytes == 0) {
+		speaker_probe(speaker, header->seq, header->timestamp, arrival_ns);
+		return;
+	}
+	if (dave_media_decrypt(l->config.dave, now_ns, s->user_id, payload, bytes, opus,
+			       sizeof(opus), &opus_bytes) != 0) {
+		l->stats.dave_failed++;
+		return; /* as if lost: concealed by its successor */
+	}
+	if (!rtp_is_silence(opus, opus_bytes))
+		l->heard_ns = now_ns;
+	speaker_packet(speaker, header->seq, header->timestamp, opus, opus_bytes, arrival_ns);
+}
+
+/* Named too late or never: kept for a while, bounded, oldest overwritten. */
+static void packet_hold(struct media_line *l, const struct rtp_header *header,
+			const uint8_t *payload, size_t bytes, int64_t now_ns)
+{
+	struct waiting *w = &l->waiting[l->waiting_next];
+	if (bytes == 0 || bytes > sizeof(w->payload))
+		return;
+	l->waiting_next = (l->waiting_next + 1) % MEDIA_HELD;
+	if (w->used)
+		l->stats.unknown_dropped++;
+	w->used = true;
+	w->header = *header;
+	w->arrival_ns = now_ns;
+	w->bytes = bytes;
+	memcpy(w->payload, payload, bytes);
+}
+
+static void on_packet(void *ctx, const struct rtp_header *header, const uint8_t *payload,
+		      size_t bytes, int64_t arrival_ns)
+{
+	struct media_line *l = ctx;
+	if (bytes > VOICE_PAYLOAD_BYTES_MAX || header->ssrc == 0)
+		return;
+	struct source *s = source_find(l, header->ssrc);
+	if (s)
+		packet_hear(l, s, header, payload, bytes, arrival_ns, arrival_ns);
+	else
+		packet_hold(l, header, payload, bytes, arrival_ns);
+}
+
+static void on_discovered(void *ctx, unsigned generation, const char *address, uint16_t port)
+{
+	struct media_line *l = ctx;
+	l->config.ops->on_discovered(l->config.ctx, generation, address, port);
+}
+
+static void on_discovery_failed(void *ctx, unsigned generation)
+{
+	struct media_line *l = ctx;
+	l->config.ops->on_discovery_failed(l->config.ctx, generation);
+}
+
+static void on_dead(void *ctx, unsigned generation, enum voice_dead why)
+{
+	struct media_line *l = ctx;
+	l->config.ops->on_dead(l->config.ctx, generation, why);
+}
+
+/* What waited for this SSRC's name, in order of arrival. */
+static void held_replay(struct media_line *l, struct source *s, int64_t now_ns)
+{
+	for (unsigned k = 0; k < MEDIA_HELD; k++) {
+		struct waiting *w = &l->waiting[(l->waiting_next + k) % MEDIA_HELD];
+		if (!w->used || w->header.ssrc != s->ssrc)
+			continue;
+		w->used = false;
+		if (now_ns - w->arrival_ns < HELD_EXPIRE_NS)
+			packet_hear(l, s, &w->header, w->payload, w->bytes, w->arrival_ns, now_ns);
+	}
+}
+
+void media_line_speaker(struct media_line *l, uint64_t user_id, uint32_t ssrc, bool ignored,
+			int64_t now_ns)
+{
+	struct source *s = source_find(l, ssrc);
+	if (s && s->user_id != user_id) {
+		source_free(s); /* re-announced for somebody else: nothing of the old one holds */
+		s = NULL;
+	}
+	for (int i = 0; i < MEDIA_SSRCS; i++) { /* one user, one SSRC: a new one ends the old */
+		struct source *other = &l->sources[i];
+		if (other->ssrc && other->ssrc != ssrc && other->user_id == user_id) {
+			other->ended = true;
+			if (other->speaker)
+				speaker_end(other->speaker);
+		}
+	}
+	if (!s) {
+		s = source_new(l);
+		*s = (struct source){.ssrc = ssrc, .user_id = user_id, .seen_ns = now_ns};
+	}
+	s->ended = false;
+	s->ignored = ignored;
+	held_replay(l, s, now_ns);
+}
+
+void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns)
+{
+	for (int i = 0; i < MEDIA_SSRCS; i++) {
+		struct source *s = &l->sources[i];
+		if (!s->ssrc || s->user_id != user_id)
+			continue;
+		s->ended = true;
+		s->seen_ns = now_ns;
+		if (s->speaker)
+			speaker_end(s->speaker);
+	}
+}
+
+static void sources_expire(struct media_line *l, int64_t now_ns)
+{
+	uint32_t speakers = 0;
+	for (int i = 0; i < MEDIA_SSRCS; i++) {
+		struct source *s = &l->sources[i];
+		if (s->ssrc && s->ended && now_ns - s->seen_ns > NS_PER_SEC)
+			source_free(s);
+		speakers += s->ssrc != 0;
+	}
+	l->stats.speakers = speakers;
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+int media_line_create(struct media_line **out, const struct media_line_config *config)
+{
+	struct media_line *l = calloc(1, sizeof(*l));
+	*out = NULL;
+	if (!l)
+		return -ENOMEM;
+	l->config = *config;
+	l->ops = (struct voice_udp_ops){.on_packet = on_packet,
+					.on_discovered = on_discovered,
+					.on_discovery_failed = on_discovery_failed,
+					.on_dead = on_dead};
+	int err = talker_create(&l->talker, config->fec);
+	if (err == 0)
+		err = mixer_create(&l->mixer, BLOCK);
+	if (err < 0) {
+		media_line_destroy(l);
+		return err;
+	}
+	limiter_init(&l->limiter, RTP_CLOCK_HZ);
+	l->stats.udp_rtt_ns = -1;
+	l->heard_ns = INT64_MIN / 2;
+	*out = l;
+	return 0;
+}
+
+void media_line_destroy(struct media_line *l)
+{
+	if (!l)
+		return;
+	talker_destroy(l->talker);
+	mixer_destroy(l->mixer);
+	speaker_pool_destroy(l->pool);
+	voice_udp_destroy(l->path);
+	free(l);
+}
+
+/* ---- what runs --------------------------------------------------------------------------- */
+
+static void capture_want(struct media_line *l, bool on, int64_t now_ns)
+{
+	if (on == l->capturing)
+		return;
+	l->capturing = on;
+	l->stats.capturing = on;
+	l->capture_at_ns = on ? now_ns : NEVER;
+	if (on)
+		port_start(l->config.capture, now_ns);
+	else
+		port_stop(l->config.capture);
+}
+
+static void playback_want(struct media_line *l, bool on, int64_t now_ns)
+{
+	if (on == l->playing)
+		return;
+	l->playing = on;
+	l->stats.playing = on;
+	l->play_at_ns = on ? now_ns : NEVER;
+	if (on)
+		port_start(l->config.playback, now_ns);
+	else
+		port_stop(l->config.playback);
+}
+
+static void wants_update(struct media_line *l, int64_t now_ns)
+{
+	bool media = l->path && voice_udp_has_key(l->path);
+	capture_want(l, media, now_ns);
+	playback_want(l, media && (l->calls > 0 || now_ns - l->heard_ns < HANGOVER_NS), now_ns);
+}
+
+bool media_line_pool(struct media_line *l, struct speaker_pool *pool)
+{
+	if (l->pool)
+		return false;
+	l->pool = pool;
+	return true;
+}
+
+struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns)
+{
+	struct voice_udp *old = l->path;
+	memset(l->sources, 0, sizeof(l->sources));
+	for (unsigned i = 0; i < MEDIA_HELD; i++)
+		l->waiting[i].used = false;
+	l->path = path;
+	l->heard_ns = INT64_MIN / 2;
+	l->stats.in_channel = path;
+	l->stats.udp_rtt_ns = -1;
+	if (path)
+		voice_udp_ops_set(path, &l->ops, l);
+	wants_update(l, now_ns);
+	return old;
+}
+
+struct transport_cipher *media_line_key(struct media_line *l, unsigned generation,
+					struct transport_cipher *cipher, int64_t now_ns)
+{
+	if (!l->path || voice_udp_generation(l->path) != generation)
+		return cipher;
+	struct transport_cipher *old = voice_udp_key(l->path, cipher);
+	if (!old)
+		talker_restart(l->talker, now_ns);
+	wants_update(l, now_ns);
+	return old;
+}
+
+void media_line_calls(struct media_line *l, unsigned calls, int64_t now_ns)
+{
+	l->calls = calls;
+	wants_update(l, now_ns);
+}
+
+/* ---- outgoing ---------------------------------------------------------------------------- */
+
+struct sending {
+	struct media_line *line;
+	int64_t now_ns;
+};
+
+static void on_emit(void *ctx, uint32_t timestamp, const uint8_t *opus, size_t bytes, bool silence)
+{
+	const struct sending *sending = ctx;
+	struct media_line *l = sending->line;
+	uint8_t sealed[TALKER_PACKET_BYTES_MAX + DAVE_FRAME_OVERHEAD];
+	size_t sealed_bytes;
+	(void)silence;
+	if (dave_media_encrypt(l->config.dave, sending->now_ns, opus, bytes, sealed, sizeof(sealed),
+			       &sealed_bytes) != 0) {
+		l->stats.packets_not_sent++; /* alone in the channel: no key, nobody to hear it */
+		return;
+	}
+	if (voice_udp_send(l->path, timestamp, sealed, sealed_bytes, sending->now_ns) == 0)
+		l->stats.packets_sent++;
+	else
+		l->stats.packets_not_sent++;
+}
+
+static void capture_step(struct media_line *l, int64_t now_ns)
+{
+	float samples[RTP_FRAME_SAMPLES];
+	struct sending sending = {l, now_ns};
+	size_t n;
+	for (int i = 0; i < 8; i++) { /* bounded: the port drops a backlog by itself */
+		n = port_read_mono(l->config.capture, samples, RTP_FRAME_SAMPLES, now_ns);
+		if (n == 0)
+			break;
+		talker_push(l->talker, samples, n, now_ns, on_emit, &sending);
+	}
+	size_t wants = talker_wants(l->talker);
+	int64_t wait_ns = (int64_t)wants * NS_PER_SEC / RTP_CLOCK_HZ;
+	if (wants == 0)
+		wait_ns = FRAME_NS; /* silent: a frame begins no sooner than its first sample */
+	else if (wait_ns > BLOCK_NS && port_period_frames(l->config.capture) > BLOCK)
+		wait_ns = BLOCK_NS; /* the position moves in steps longer than ours */
+	if (wait_ns < POLL_MIN_NS)
+		wait_ns = POLL_MIN_NS;
+	l->capture_at_ns = now_ns + wait_ns;
+}
+
+static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
+{
+	float block[BLOCK], one[BLOCK];
+	mixer_begin(l->mixer);
+	for (int i = 0; l->pool && i < MEDIA_SSRCS; i++) {
+		struct source *s = &l->sources[i];
+		if (s->ssrc && s->speaker && speaker_pull(s->speaker, at_ns, one, BLOCK))
+			mixer_add(l->mixer, one);
+	}
+	mixer_sum(l->mixer, block);
+	limiter_run(&l->limiter, block, BLOCK);
+	port_write_mono(l->config.playback, block, BLOCK, now_ns);
+}
+
+static void playback_step(struct media_line *l, int64_t now_ns)
+{
+	size_t due = port_due(l->config.playback, BLOCK, now_ns);
+	int64_t at_ns = now_ns;
+	for (size_t blocks = due / BLOCK; blocks > 0; blocks--) {
+		/* Nominal time: late wake-ups must not look like jitter to the playout buffers. */
+		if (at_ns - l->play_at_ns < 4 * BLOCK_NS)
+			at_ns = l->play_at_ns;
+		block_play(l, at_ns, now_ns);
+		l->play_at_ns = at_ns + BLOCK_NS;
+	}
+	if (due == 0 && l->play_at_ns <= now_ns)
+		l->play_at_ns = now_ns + POLL_MIN_NS;
+}
+
+static void figures_update(struct media_line *l, int64_t now_ns)
+{
+	struct voice_udp_stats u;
+	struct speaker_stats s;
+	uint64_t lost = 0, concealed = 0, late = 0;
+	sources_expire(l, now_ns);
+	if (l->path) {
+		voice_udp_stats(l->path, &u);
+		l->stats.packets_received = u.received;
+		l->stats.packets_opened = u.opened;
+		l->stats.packets_tampered = u.tampered;
+		l->stats.udp_rtt_ns = u.rtt_ns;
+	}
+	for (int i = 0; i < MEDIA_SSRCS; i++) {
+		if (!l->sources[i].ssrc || !l->sources[i].speaker)
+			continue;
+		speaker_stats(l->sources[i].speaker, &s);
+		lost += s.lost;
+		concealed += s.playout.concealed;
+		late += s.late + s.playout.late;
+		if (s.playout.playing)
+			metrics_record(&l->stats.playout,
+				       s.playout.delay_ns + s.playout.resampler_ns);
+	}
+	l->stats.lost = lost;
+	l->stats.concealed = concealed;
+	l->stats.late = late;
+	l->figures_at_ns = now_ns + FIGURES_EVERY_NS;
+}
+
+int media_line_fd(const struct media_line *l)
+{
+	return l->path ? voice_udp_fd(l->path) : -1;
+}
+
+void media_line_receive(struct media_line *l, int64_t now_ns)
+{
+	if (!l->path)
+		return;
+	voice_udp_receive(l->path, now_ns);
+	wants_update(l, now_ns); /* somebody began to speak */
+}
+
+int64_t media_line_step(struct media_line *l, int64_t now_ns)
+{
+	if (!l->path)
+		return NEVER;
+	if (now_ns >= l->next_ns && l->next_ns > 0 && l->capturing)
+		metrics_record(&l->stats.lateness, now_ns - l->next_ns);
+	voice_udp_tick(l->path, now_ns);
+	if (now_ns >= l->figures_at_ns) {
+		figures_update(l, now_ns);
+		wants_update(l, now_ns);
+	}
+	if (l->capturing && now_ns >= l->capture_at_ns)
+		capture_step(l, now_ns);
+	if (l->playing && now_ns >= l->play_at_ns)
+		playback_step(l, now_ns);
+	int64_t next = voice_udp_deadline_ns(l->path);
+	if (l->figures_at_ns < next)
+		next = l->figures_at_ns;
+	if (l->capturing && l->capture_at_ns < next)
+		next = l->capture_at_ns;
+	if (l->playing && l->play_at_ns < next)
+		next = l->play_at_ns;
+	l->next_ns = next;
+	return next;
+}
+
+const struct media_line_stats *media_line_stats(const struct media_line *l)
+{
+	return &l->stats;
+}

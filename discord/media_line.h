@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * media_line.h - all sound of one line: `phone` captured, encoded and sent; everybody in the voice
+ * channel received, decoded, mixed and played into `discord`.
+ *
+ * One object a line, made on the control thread at start-up and then the audio thread's, until
+ * that thread has ended. It sleeps on nothing and reads no clock: media_line_step() is called when
+ * its deadline has come, media_line_receive() when its socket has something.
+ *
+ * What runs when: nothing while not in a channel. In a channel `phone` is captured; `discord` is
+ * played while calls are on the line or somebody in the channel can be heard.
+ */
+#ifndef DISCORD_MEDIA_LINE_H
+#define DISCORD_MEDIA_LINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/metrics.h"
+#include "discord/speaker.h"
+#include "discord/talker.h"
+#include "discord/voice_udp.h"
+
+struct port;
+struct dave_media;
+struct media_line;
+
+#define MEDIA_BLOCK_FRAMES 240 /* 5 ms: the mix period */
+#define MEDIA_SPEAKERS     24  /* who can be heard at the same time; the longest silent gives way */
+#define MEDIA_SSRCS        128 /* SSRCs known by name; voice channels hold up to 99 people */
+#define MEDIA_HELD         64  /* packets kept from SSRCs that nobody has named yet */
+
+struct media_line_config {
+	struct port *capture;  /* `phone` */
+	struct port *playback; /* `discord` */
+	struct dave_media *dave;
+	bool fec;
+	/* Control thread's ears; called on the audio thread, must not block. */
+	const struct voice_udp_ops *ops; /* on_packet is not used */
+	void *ctx;
+};
+
+int media_line_create(struct media_line **out, const struct media_line_config *config);
+void media_line_destroy(struct media_line *l); /* ports and dave are the owner's */
+
+/* The decoders of a line: a few megabytes, made on the control thread when the line joins for the
+ * first time, and handed over by media_line_pool(). */
+struct speaker_pool {
+	struct speaker *speaker[MEDIA_SPEAKERS];
+};
+int speaker_pool_create(struct speaker_pool **out);
+void speaker_pool_destroy(struct speaker_pool *pool);
+
+/* ---- audio thread ------------------------------------------------------------------------ */
+
+/* Takes a pool; returns false if the line has one already (free it on the control thread). */
+bool media_line_pool(struct media_line *l, struct speaker_pool *pool);
+/* A new voice session (NULL: none). All SSRCs are forgotten. Returns the old one, to be freed on
+ * the control thread. */
+struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns);
+/* The key of the present session. Returns what is to be freed on the control thread: the old key,
+ * or this one if it belongs to a session that is gone. */
+struct transport_cipher *media_line_key(struct media_line *l, unsigned generation,
+					struct transport_cipher *cipher, int64_t now_ns);
+/* SSRC -> user. ignored: hear nothing of it (IGNORE_BOTS). */
+void media_line_speaker(struct media_line *l, uint64_t user_id, uint32_t ssrc, bool ignored,
+			int64_t now_ns);
+void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns);
+/* How many calls are on the line. */
+void media_line_calls(struct media_line *l, unsigned calls, int64_t now_ns);
+
+int media_line_fd(const struct media_line *l); /* -1: none */
+void media_line_receive(struct media_line *l, int64_t now_ns);
+/* Does what is due; returns when it wants to be called next (INT64_MAX: not by time). */
+int64_t media_line_step(struct media_line *l, int64_t now_ns);
+
+/* ---- any thread: figures, each possibly a moment old --------------------------------------- */
+
+struct media_line_stats {
+	_Atomic bool in_channel, capturing, playing;
+	_Atomic uint64_t packets_sent, packets_not_sent, packets_received, packets_opened;
+	_Atomic uint64_t packets_tampered, dave_failed, unknown_dropped, lost, concealed, late;
+	_Atomic uint32_t speakers;
+	_Atomic int64_t udp_rtt_ns;
+	struct metrics_histogram encode;  /* capture read -> packet sent */
+	struct metrics_histogram lateness; /* step called after its deadline */
+	struct metrics_histogram playout; /* delay of playout, each second and speaker */
+};
+const struct media_line_stats *media_line_stats(const struct media_line *l);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * speaker.c - see speaker.h.
+ */
+#include "discord/speaker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <opus/opus.h>
+
+#include "common/clock.h"
+#include "discord/rtp.h"
+
+#define PCM_MAX        5760 /* 120 ms, the longest Opus packet */
+#define CONCEAL_MAX    (SPEAKER_CONCEAL_MAX_MS * 48)
+#define SEQ_JUMP       200 /* further apart than this is another stream, not loss */
+#define DECODE_LEAD_NS (2 * NS_PER_MS)
+#define IDLE_WAIT_NS   (40 * NS_PER_MS)
+
+struct held {
+	bool used;
+	uint16_t seq;
+	uint32_t timestamp;
+	size_t bytes; /* 0: a probe */
+	int64_t arrival_ns;
+	uint8_t opus[SPEAKER_PACKET_BYTES_MAX];
+};
+
+struct speaker {
+	uint32_t ssrc;
+	OpusDecoder *decoder;
+	struct playout *playout;
+	bool begun;        /* next_seq and media are known */
+	uint16_t next_seq; /* the packet to be decoded next */
+	int64_t next_media; /* media time where the last one ended */
+	int64_t media;      /* of the last packet, for unwrapping */
+	unsigned frame;     /* samples of the last packet */
+	bool quiet;         /* the last packet was a silence frame */
+	bool decoded;       /* the decoder has had a packet */
+	int64_t heard_ns;
+	unsigned held_count;
+	struct held held[SPEAKER_REORDER_MAX];
+	float pcm[PCM_MAX];
+	struct speaker_stats stats;
+};
+
+/* The playout buffer has run dry: the decoder continues what it played last. */
+static bool conceal(void *ctx, int64_t media, float *out, unsigned frames)
+{
+	struct speaker *s = ctx;
+	if (!s->decoded)
+		return false;
+	if (opus_decode_float(s->decoder, NULL, 0, out, (int)frames, 0) != (int)frames)
+		return false;
+	s->stats.plc++;
+	return true;
+}
+
+int speaker_create(struct speaker **out)
+{
+	int err = OPUS_OK;
+	struct speaker *s = calloc(1, sizeof(*s));
+	*out = NULL;
+	if (!s)
+		return -ENOMEM;
+	/* One channel whatever was sent: the decoder mixes down for free and saves a quarter. */
+	s->decoder = opus_decoder_create(RTP_CLOCK_HZ, 1, &err);
+	struct playout_config config = {
+		.rate = RTP_CLOCK_HZ, .conceal = conceal, .conceal_ctx = s};
+	if (!s->decoder || playout_create(&s->playout, &config) < 0) {
+		speaker_destroy(s);
+		return -ENOMEM;
+	}
+	s->heard_ns = INT64_MIN;
+	*out = s;
+	return 0;
+}
+
+void speaker_destroy(struct speaker *s)
+{
+	if (!s)
+		return;
+	if (s->decoder)
+		opus_decoder_destroy(s->decoder);
+	playout_destroy(s->playout);
+	free(s);
+}
+
+static void held_clear(struct speaker *s)
+{
+	for (unsigned i = 0; i < SPEAKER_REORDER_MAX; i++)
+		s->held[i].used = false;
+	s->held_count = 0;
+}
+
+void speaker_assign(struct speaker *s, uint32_t ssrc)
+{
+	s->ssrc = ssrc;
+	opus_decoder_ctl(s->decoder, OPUS_RESET_STATE);
+	playout_reset(s->playout);
+	held_clear(s);
+	s->begun = false;
+	s->decoded = false;
+	s->quiet = false;
+	s->frame = RTP_FRAME_SAMPLES;
+	s->heard_ns = INT64_MIN;
+	memset(&s->stats, 0, sizeof(s->stats));
+}
+
+uint32_t speaker_ssrc(const struct speaker *s)
+{
+	return s->ssrc;
+}
+
+/* ---- decoding, in order ------------------------------------------------------------------ */
+
+/* Puts the packet that is next in order. */
+static void packet_decode(struct speaker *s, const uint8_t *opus, size_t bytes, int64_t media,
+			  int64_t arrival_ns)
+{
+	if (rtp_is_silence(opus, bytes)) {
+		s->stats.silence++;
+		if (!s->quiet && s->decoded) { /* the first one lets the last frame's overlap out */
+			int n = opus_decode_float(s->decoder, opus, (opus_int32)bytes, s->pcm,
+						  PCM_MAX, 0);
+			if (n > 0)
+				playout_put(s->playout, media, s->pcm, (unsigned)n, arrival_ns);
+		}
+		s->quiet = true;
+		playout_pause(s->playout);
+		s->next_media = media + RTP_FRAME_SAMPLES;
+		return;
+	}
+	int n = opus_decode_float(s->decoder, opus, (opus_int32)bytes, s->pcm, PCM_MAX, 0);
+	if (n <= 0) {
+		s->stats.bad++;
+		if (s->decoded &&
+		    opus_decode_float(s->decoder, NULL, 0, s->pcm, (int)s->frame, 0) > 0)
+			playout_put_made(s->playout, media, s->pcm, s->frame);
+		s->next_media = media + s->frame;
+		return;
+	}
+	s->decoded = true;
+	s->quiet = false;
+	s->frame = (unsigned)n;
+	s->heard_ns = arrival_ns;
+	s->next_media = media + n;
+	if (playout_put(s->playout, media, s->pcm, (unsigned)n, arrival_ns) == PLAYOUT_LATE)
+		s->stats.late++;
+}
+
+/* Fills `count` lost packets ahead of the one at `media`, whose data may carry their redundancy.
+ * Only as much time as timestamps show to be missing: the rest of a jump is a pause. */
+static void gap_conceal(struct speaker *s, unsigned count, int64_t media, const uint8_t *next,
+			size_t next_bytes)
+{
+	int64_t missing = media - s->next_media;
+	s->stats.lost += count;
+	if (missing <= 0 || !s->decoded || s->quiet || s->frame == 0)
+		return;
+	if (missing > (int64_t)count * s->frame)
+		missing = (int64_t)count * s->frame;
+	int64_t from = s->next_media;
+	if (missing > CONCEAL_MAX)
+		missing = CONCEAL_MAX;
+	while (missing >= (int64_t)s->frame) {
+		bool last = missing < 2 * (int64_t)s->frame && from + s->frame == media;
+		bool fec = last && next_bytes > 0 && !rtp_is_silence(next, next_bytes);
+		int n = opus_decode_float(s->decoder, fec ? next : NULL,
+					  fec ? (opus_int32)next_bytes : 0, s->pcm, (int)s->frame,
+					  fec);
+		if (n <= 0)
+			return;
+		if (fec)
+			s->stats.fec++;
+		else
+			s->stats.plc++;
+		/* What has been played over by then is refused by the buffer; the decoder's state
+		 * has moved on as it must. */
+		playout_put_made(s->playout, from, s->pcm, (unsigned)n);
+		from += n;
+		missing -= n;
+	}
+}
+
+static void take(struct speaker *s, const struct held *h)
+{
+	s->media = playout_unwrap(s->media, h->timestamp);
+	int lost = rtp_seq_diff(h->seq, s->next_seq);
+	if (lost > 0)
+		gap_conceal(s, (unsigned)lost, s->media, h->opus, h->bytes);
+	s->next_seq = (uint16_t)(h->seq + 1);
+	if (h->bytes > 0)
+		packet_decode(s, h->opus, h->bytes, s->media, h->arrival_ns);
+	else
+		s->next_media = s->media;
+}
+
+static struct held *held_oldest(struct speaker *s)
+{
+	struct held *oldest = NULL;
+	for (unsigned i = 0; i < SPEAKER_REORDER_MAX; i++) {
+		struct held *h = &s->held[i];
+		if (h->used && (!oldest || rtp_seq_diff(h->seq, oldest->seq) < 0))
+			oldest = h;
+	}
+	return oldest;
+}
+
+/* Takes what is in order; with force also what lies behind a gap, once. */
+static void held_drain(struct speaker *s, bool force)
+{
+	while (s->held_count > 0) {
+		struct held *h = held_oldest(s);
+		if (h->seq != s->next_seq && !force)
+			return;
+		force = false;
+		take(s, h);
+		h->used = false;
+		s->held_count--;
+	}
+}
+
+static void begin(struct speaker *s, uint16_t seq, uint32_t timestamp)
+{
+	held_clear(s);
+	s->media = s->begun ? playout_unwrap(s->media, timestamp) : (int64_t)timestamp;
+	s->next_media = s->media;
+	s->next_seq = seq;
+	s->begun = true;
+}
+
+static void packet(struct speaker *s, uint16_t seq, uint32_t timestamp, const uint8_t *opus,
+		   size_t bytes, int64_t arrival_ns)
+{
+	if (!s->begun)
+		begin(s, seq, timestamp);
+	int ahead = rtp_seq_diff(seq, s->next_seq);
+	if (ahead > SEQ_JUMP || ahead < -SEQ_JUMP) {
+		begin(s, seq, timestamp);
+		playout_restart(s->playout);
+		ahead = 0;
+	}
+	if (ahead < 0) { /* too late, or a duplicate: only its arrival says something */
+		s->stats.late++;
+		return;
+	}
+	struct held *slot = NULL;
+	for (unsigned i = 0; i < SPEAKER_REORDER_MAX; i++) {
+		if (s->held[i].used && s->held[i].seq == seq)
+			return; /* a duplicate of one that waits */
+		if (!s->held[i].used && !slot)
+			slot = &s->held[i];
+	}
+	*slot = (struct held){.used = true,
+			      .seq = seq,
+			      .timestamp = timestamp,
+			      .bytes = bytes,
+			      .arrival_ns = arrival_ns};
+	if (bytes)
+		memcpy(slot->opus, opus, bytes);
+	s->held_count++;
+	held_drain(s, false);
+	if (s->held_count == SPEAKER_REORDER_MAX)
+		held_drain(s, true);
+}
+
+void speaker_packet(struct speaker *s, uint16_t seq, uint32_t timestamp, const uint8_t *opus,
+		    size_t bytes, int64_t arrival_ns)
+{
+	if (bytes == 0 || bytes > SPEAKER_PACKET_BYTES_MAX) {
+		s->stats.bad++;
+		return;
+	}
+	s->stats.packets++;
+	packet(s, seq, timestamp, opus, bytes, arrival_ns);
+}
+
+void speaker_probe(struct speaker *s, uint16_t seq, uint32_t timestamp, int64_t arrival_ns)
+{
+	if (s->begun)
+		packet(s, seq, timestamp, NULL, 0, arrival_ns);
+}
+
+bool speaker_pull(struct speaker *s, int64_t now_ns, float *out, unsigned frames)
+{
+	/* A gap is waited for until its place is about to be played; where nothing plays, two
+	 * frames' time. */
+	if (s->held_count > 0) {
+		int64_t due_ns = playout_due_ns(s->playout, s->next_media);
+		if (due_ns == INT64_MAX)
+			due_ns = held_oldest(s)->arrival_ns + IDLE_WAIT_NS;
+		if (due_ns <= now_ns + DECODE_LEAD_NS)
+			held_drain(s, true);
+	}
+	return playout_pull(s->playout, now_ns, out, frames);
+}
+
+void speaker_end(struct speaker *s)
+{
+	held_drain(s, true);
+	playout_pause(s->playout);
+}
+
+int64_t speaker_heard_ns(const struct speaker *s)
+{
+	return s->heard_ns;
+}
+
+void speaker_stats(const struct speaker *s, struct speaker_stats *out)
+{
+	*out = s->stats;
+	playout_stats(s->playout, &out->playout);
+}
