@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rest_limits.c - see rest_limits.h.
+ */
+#include "discord/rest_limits.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+void rest_limits_init(struct rest_limits *l)
+{
+	memset(l, 0, sizeof(*l));
+}
+
+static struct rest_route *route_get(struct rest_limits *l, const char *route, uint64_t major,
+				    int64_t now_ns)
+{
+	struct rest_route *oldest = &l->routes[0];
+	for (int i = 0; i < REST_ROUTES_MAX; i++) {
+		struct rest_route *r = &l->routes[i];
+		if (r->route[0] && r->major == major && !strcmp(r->route, route)) {
+			r->used_ns = now_ns;
+			return r;
+		}
+		if (oldest->route[0] && (!r->route[0] || r->used_ns < oldest->used_ns))
+			oldest = r;
+	}
+	memset(oldest, 0, sizeof(*oldest));
+	snprintf(oldest->route, sizeof(oldest->route), "%s", route);
+	oldest->major = major;
+	oldest->remaining = -1;
+	oldest->used_ns = now_ns;
+	return oldest;
+}
+
+static bool same_bucket(const struct rest_route *a, const struct rest_route *b)
+{
+	return a == b || (a->bucket[0] && a->major == b->major && !strcmp(a->bucket, b->bucket));
+}
+
+int64_t rest_limits_when_ns(struct rest_limits *l, const char *route, uint64_t major, bool global,
+			    int64_t now_ns)
+{
+	if (l->unauthorized)
+		return INT64_MAX;
+	struct rest_route *r = route_get(l, route, major, now_ns);
+	int64_t when_ns = l->global_until_ns;
+	if (r->remaining == 0 && r->reset_ns > when_ns)
+		when_ns = r->reset_ns;
+	if (global && l->in_second >= REST_GLOBAL_EACH_SECOND &&
+	    l->second_ns + NS_PER_SEC > now_ns && l->second_ns + NS_PER_SEC > when_ns)
+		when_ns = l->second_ns + NS_PER_SEC;
+	return when_ns;
+}
+
+void rest_limits_sent(struct rest_limits *l, const char *route, uint64_t major, bool global,
+		      int64_t now_ns)
+{
+	struct rest_route *r = route_get(l, route, major, now_ns);
+	for (int i = 0; i < REST_ROUTES_MAX; i++) {
+		struct rest_route *other = &l->routes[i];
+		if (!other->route[0] || !same_bucket(r, other))
+			continue;
+		if (other->remaining == 0 && other->reset_ns <= now_ns)
+			other->remaining = -1; /* full again; how much, its answer will tell */
+		if (other->remaining > 0)
+			other->remaining--;
+	}
+	if (!global)
+		return;
+	if (now_ns - l->second_ns >= NS_PER_SEC) {
+		l->second_ns = now_ns;
+		l->in_second = 0;
+	}
+	l->in_second++;
+}
+
+void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t major,
+			  const struct rest_answer *a, int64_t now_ns)
+{
+	struct rest_route *r = route_get(l, route, major, now_ns);
+	if (a->status == 401)
+		l->unauthorized = true;
+	if (a->bucket)
+		snprintf(r->bucket, sizeof(r->bucket), "%s", a->bucket);
+	int64_t remaining = a->remaining;
+	int64_t reset_ms = a->reset_after_ms;
+	if (a->status == 429) {
+		int64_t wait_ms = a->retry_after_ms >= 0 ? a->retry_after_ms : 1000;
+		if (a->global) {
+			l->global_until_ns = now_ns + wait_ms * NS_PER_MS;
+			return;
+		}
+		remaining = 0;
+		reset_ms = wait_ms > reset_ms ? wait_ms : reset_ms;
+	}
+	if (remaining < 0 || reset_ms < 0)
+		return;
+	for (int i = 0; i < REST_ROUTES_MAX; i++) {
+		struct rest_route *other = &l->routes[i];
+		if (!other->route[0] || !same_bucket(r, other))
+			continue;
+		other->remaining = remaining;
+		other->reset_ns = now_ns + reset_ms * NS_PER_MS;
+	}
+}
