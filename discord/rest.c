@@ -30,7 +30,7 @@ struct call {
 	uint64_t major, id;
 	unsigned flags;
 	unsigned refused; /* 429s so far */
-	bool in_flight;
+	bool in_flight, failed;
 	rest_done_fn done;
 	void *ctx;
 };
@@ -222,48 +222,57 @@ static int call_send(struct call *c)
 	return http_request_start(r->config.http, &request, &c->id);
 }
 
-/* Sends what may be sent, in order within each route, and sleeps until the next may. */
-static void flush(void *arg)
+/* Ends calls that cannot be sent. Never from inside rest_call(): a callback that runs before its
+ * request's start has returned surprises everybody. */
+static void failed_end(struct rest *r)
 {
-	struct rest *r = arg;
-	int64_t now_ns = clock_mono_ns(), next_ns = INT64_MAX;
-	struct call *c = r->calls;
-	while (c) {
+	for (struct call *c = r->calls; c;) {
 		struct call *next = c->next;
-		bool global = !(c->flags & REST_NO_AUTH);
-		int64_t when_ns;
-		if (c->in_flight) {
-			c = next;
-			continue;
+		if (c->failed) {
+			call_end(c, &(struct rest_result){
+					    .status = r->limits.unauthorized ? 401 : 0,
+					    .body = "",
+					    .retry_after_ms = -1,
+					    .why = r->limits.unauthorized
+							   ? "the bot token was refused"
+							   : "the request could not be started"});
+			next = r->calls; /* the callback may have changed the list */
 		}
-		when_ns = rest_limits_when_ns(&r->limits, c->route, c->major, global, now_ns);
-		if (when_ns == INT64_MAX) {
-			call_end(c, &(struct rest_result){.status = 401, .body = "", .retry_after_ms = -1,
-							  .why = "the bot token was refused"});
-			c = r->calls; /* the callback may have changed the list */
-			continue;
-		}
-		if (when_ns > now_ns) {
-			if (when_ns < next_ns)
-				next_ns = when_ns;
-			c = next;
-			continue;
-		}
-		rest_limits_sent(&r->limits, c->route, c->major, global, now_ns);
-		int err = call_send(c);
-		if (err < 0) {
-			call_end(c, &(struct rest_result){.body = "", .retry_after_ms = -1,
-							  .why = "the request could not be started"});
-			c = r->calls;
-			continue;
-		}
-		c->in_flight = true;
 		c = next;
+	}
+}
+
+/* Sends what may be sent, in order within each route, and sleeps until the next may. */
+static void send_allowed(struct rest *r)
+{
+	int64_t now_ns = clock_mono_ns(), next_ns = INT64_MAX;
+	for (struct call *c = r->calls; c; c = c->next) {
+		bool global = !(c->flags & REST_NO_AUTH);
+		if (c->in_flight || c->failed)
+			continue;
+		int64_t when_ns = rest_limits_when_ns(&r->limits, c->route, c->major, global, now_ns);
+		if (when_ns <= now_ns) {
+			rest_limits_sent(&r->limits, c->route, c->major, global, now_ns);
+			c->failed = call_send(c) < 0;
+			c->in_flight = !c->failed;
+		} else if (when_ns == INT64_MAX) {
+			c->failed = true;
+		}
+		if (c->failed)
+			next_ns = now_ns;
+		else if (!c->in_flight && when_ns < next_ns)
+			next_ns = when_ns;
 	}
 	if (next_ns != INT64_MAX) {
 		int64_t ms = (next_ns - now_ns) / NS_PER_MS + 1;
 		loop_timer_set(r->config.loop, &r->timer, ms < 50 ? 50 : ms, flush, r);
 	}
+}
+
+static void flush(void *arg)
+{
+	failed_end(arg);
+	send_allowed(arg);
 }
 
 int rest_call(struct rest *r, const char *method, const char *path, uint64_t major,
@@ -294,6 +303,6 @@ int rest_call(struct rest *r, const char *method, const char *path, uint64_t maj
 		end = &(*end)->next;
 	*end = c;
 	r->count++;
-	flush(r);
+	send_allowed(r);
 	return 0;
 }
