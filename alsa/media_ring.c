@@ -67,58 +67,97 @@ int64_t media_ring_end(const struct media_ring *m)
 	return m->begin + m->size;
 }
 
+/* How many of frames from media on lie in one piece of memory, and where it begins. */
+static unsigned piece(const struct media_ring *m, int64_t media, unsigned frames, unsigned *at)
+{
+	*at = slot(m, media);
+	return frames < m->size - *at ? frames : m->size - *at;
+}
+
+static bool within(const struct media_ring *m, int64_t media, unsigned frames)
+{
+	return media >= m->begin && media + frames <= m->begin + m->size;
+}
+
 unsigned media_ring_put(struct media_ring *m, int64_t media, const float *x, unsigned frames,
 			int64_t from, uint8_t kind)
 {
 	unsigned stored = 0;
+
 	if (from < m->begin)
 		from = m->begin;
-	for (unsigned i = 0; i < frames; i++) {
-		int64_t at = media + i;
-		if (at < from || at >= m->begin + m->size)
-			continue;
-		unsigned s = slot(m, at);
-		if (m->kind[s] == MEDIA_MISSING || (kind == MEDIA_REAL && m->kind[s] == MEDIA_MADE)) {
-			m->kind[s] = kind;
-			m->sample[s] = x[i];
-			stored++;
+	if (media >= m->begin + m->size || media + frames <= from)
+		return 0;
+	if (media < from) {
+		x += from - media;
+		frames -= (unsigned)(from - media);
+		media = from;
+	}
+	if (media + frames > m->begin + m->size)
+		frames = (unsigned)(m->begin + m->size - media);
+	while (frames) {
+		unsigned at, n = piece(m, media, frames, &at);
+		for (unsigned i = 0; i < n; i++) {
+			uint8_t there = m->kind[at + i];
+			if (there == MEDIA_MISSING || (kind == MEDIA_REAL && there == MEDIA_MADE)) {
+				m->kind[at + i] = kind;
+				m->sample[at + i] = x[i];
+				stored++;
+			}
 		}
+		media += n;
+		x += n;
+		frames -= n;
 	}
 	return stored;
-}
-
-static uint8_t kind_at(const struct media_ring *m, int64_t media)
-{
-	if (media < m->begin || media >= m->begin + m->size)
-		return MEDIA_MISSING;
-	return m->kind[slot(m, media)];
 }
 
 unsigned media_ring_run(const struct media_ring *m, int64_t media, unsigned most, uint8_t *kind)
 {
 	unsigned n = 0;
-	*kind = kind_at(m, media);
-	while (n < most && kind_at(m, media + n) == *kind)
-		n++;
+
+	*kind = MEDIA_MISSING;
+	if (!within(m, media, 1)) {
+		/* up to where the window begins, if it still does */
+		if (media < m->begin && m->begin - media < most)
+			return (unsigned)(m->begin - media);
+		return most;
+	}
+	unsigned left = (unsigned)(m->begin + m->size - media);
+	if (most > left)
+		most = left;
+	*kind = m->kind[slot(m, media)];
+	while (n < most) {
+		unsigned at, here = piece(m, media + n, most - n, &at), i = 0;
+		while (i < here && m->kind[at + i] == *kind)
+			i++;
+		n += i;
+		if (i < here)
+			break;
+	}
 	return n;
 }
 
 bool media_ring_has(const struct media_ring *m, int64_t media, unsigned frames)
 {
-	for (unsigned i = 0; i < frames; i++) {
-		if (kind_at(m, media + i) == MEDIA_MISSING)
+	if (!within(m, media, frames))
+		return frames == 0;
+	while (frames) {
+		unsigned at, n = piece(m, media, frames, &at);
+		if (memchr(m->kind + at, MEDIA_MISSING, n))
 			return false;
+		media += n;
+		frames -= n;
 	}
 	return true;
 }
 
 bool media_ring_has_real(const struct media_ring *m, int64_t media, unsigned frames)
 {
-	for (unsigned i = 0; i < frames; i++) {
-		if (kind_at(m, media + i) != MEDIA_REAL)
-			return false;
-	}
-	return true;
+	uint8_t kind;
+	return frames == 0 ||
+	       (within(m, media, frames) && media_ring_run(m, media, frames, &kind) == frames &&
+		kind == MEDIA_REAL);
 }
 
 void media_ring_get(const struct media_ring *m, int64_t media, float *x, unsigned frames)

@@ -63,7 +63,7 @@ struct resampler {
 static double bessel_i0(double x)
 {
 	double sum = 1, term = 1;
-	for (int k = 1; k < 60; k++) {
+	for (int k = 1; k < 60 && term > 1e-12 * sum; k++) {
 		term *= (x / 2 / k) * (x / 2 / k);
 		sum += term;
 	}
