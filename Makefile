@@ -192,6 +192,12 @@ static: lint
 deps:
 	@tests/lint/deps.sh
 
+# ---- virtual machine ---------------------------------------------------------------------
+# Debian's kernel with the real snd-aloop and systemd, in software emulation (tests/vm).
+.PHONY: test-vm
+test-vm: tests $(BENCH_BIN)
+	@BUILD=$(BUILD) tests/vm/run.sh
+
 # ---- installing --------------------------------------------------------------------------
 # Where Debian expects things. udev, ALSA and modprobe read only /usr and /etc: what is for them goes
 # there whatever PREFIX is.
@@ -235,6 +241,7 @@ help:
 	@echo "make unit       unit tests only"
 	@echo "make lint       the architecture law; make static: with clang-tidy and cppcheck"
 	@echo "make valgrind   unit tests under valgrind; make fuzz: the libFuzzer targets"
+	@echo "make test-vm    on the real kernel card under systemd, in a virtual machine (QEMU)"
 	@echo "make install    DESTDIR= PREFIX=/usr"
 	@echo "make clean"
 

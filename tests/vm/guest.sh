@@ -1,0 +1,122 @@
+#!/bin/bash
+# guest.sh - runs inside the virtual machine (see run.sh): the real card, users, deaths, services.
+# Each test is a function test_*; what it prints goes to NAME.log in the working directory, and a
+# status other than 0 fails it (77 skips it; the last line of its log is the reason).
+set -u
+. ./conf
+work=$PWD
+chmod 1777 "$work"
+export PATH=$PATH:/usr/sbin:/sbin
+bin=$build/tests
+failed=0
+
+run() { # run NAME LIMIT: a test, with a time limit
+	local start=$SECONDS status
+	( set -eu; trap 'jobs -p | xargs -r kill 2>/dev/null' EXIT; "test_$1" ) >"$work/$1.log" 2>&1 &
+	local pid=$! i=0
+	while kill -0 $pid 2>/dev/null && [ $((SECONDS - start)) -lt "$2" ]; do sleep 0.2; done
+	if kill -0 $pid 2>/dev/null; then
+		kill -9 $pid; status=124
+	else
+		wait $pid; status=$?
+	fi
+	case $status in
+	0) echo "ok vm_$1" ;;
+	77) echo "skip vm_$1: $(tail -n 1 "$work/$1.log")" ;;
+	*) echo "not ok vm_$1: status $status after $((SECONDS - start)) s; last lines:"
+	   tail -n 15 "$work/$1.log" | sed 's/^/    /'; failed=1 ;;
+	esac
+}
+as() { local user=$1; shift; setpriv --reuid="$user" --regid="$user" --init-groups env HOME=/tmp "$@"; }
+# FILE HZ [CHANNEL]: the amplitude that a tone has in its best quarter second. Tones are 8000. Emulation
+# is slow and several programs at once starve each other, so even that may have holes: hence the
+# low floor. Exact levels are checked where time is real.
+present() { local l; l=$("$bin/tone_level" "$@"); echo "$1: $2 Hz at $l"; [ "$l" -gt 3000 ] && [ "$l" -lt 9000 ]; }
+absent() { local l; l=$("$bin/tone_level" "$@"); echo "$1: $2 Hz at $l"; [ "$l" -lt 25 ]; }
+tone() { sox -n -r "$3" -c "$4" -b 16 "$work/$1" synth "$5" sine "$2" vol 0.2441; } # amplitude 8000
+
+# ---- what was installed --------------------------------------------------------------------
+test_card_belongs_to_the_group() {
+	cat /proc/asound/cards
+	[ "$(cat /sys/class/sound/card20/id)" = loopline ]
+	[ "$(ls -d /proc/asound/card20/pcm0p/sub* | wc -l)" -eq 8 ]
+	udevadm settle
+	ls -l /dev/snd
+	for node in /dev/snd/controlC20 /dev/snd/pcmC20D0p /dev/snd/pcmC20D0c /dev/snd/pcmC20D1p /dev/snd/pcmC20D1c; do
+		[ "$(stat -c '%G %a' $node)" = "loopline 660" ]
+	done
+	[ "$(stat -c '%U:%G %a' /run/loopline)" = "loopline:loopline 2750" ]
+}
+
+# ---- users ---------------------------------------------------------------------------------
+# A member of the group records, two at once; two others play into it at once, in odd formats.
+test_members_record_and_play() {
+	local p q
+	tone eight.wav 440 8000 1 4
+	tone fortyfour.wav 1234 44100 2 4
+	as alice arecord -q -D phone -f S16_LE -r 48000 -c 1 -d 7 "$work/a.wav" & p=$!
+	as dave arecord -q -D phone:0 -f S16_LE -r 48000 -c 1 -d 7 "$work/b.wav" & q=$!
+	as alice arecord -q -D discord -f S16_LE -r 48000 -c 1 -d 7 "$work/c.wav" &
+	sleep 1.5
+	as alice aplay -q -D phone "$work/eight.wav" &
+	as dave aplay -q -D phone "$work/fortyfour.wav"
+	wait $p $q
+	present a.wav 440; present a.wav 1234
+	present b.wav 440; present b.wav 1234
+	wait
+	absent c.wav 440; absent c.wav 1234
+}
+
+# Not in the group: refused with words that say so, even for group audio.
+test_others_are_refused() {
+	local user
+	for user in bob carol; do
+		! as $user arecord -q -D phone -f S16_LE -r 48000 -c 1 -d 1 /tmp/x.wav 2>$user.err
+		cat $user.err
+		grep -qi 'permission denied' $user.err
+		! as $user aplay -q -D discord "$work/eight.wav" 2>$user.err
+		cat $user.err
+		grep -qi 'permission denied' $user.err
+	done
+	# and they have left nothing behind that would lock the others out
+	as alice arecord -q -D phone -f S16_LE -r 48000 -c 1 -d 1 "$work/after.wav"
+}
+
+# The first who opens dmix or dsnoop is killed: nobody else notices.
+test_death_of_the_first_opener() {
+	local r1 r2 w1 w2
+	tone long.wav 700 48000 1 8
+	as alice arecord -q -D phone:2 -f S16_LE -r 48000 -c 1 /tmp/first.wav & r1=$!
+	sleep 1
+	as dave arecord -q -D phone:2 -f S16_LE -r 48000 -c 1 -d 9 "$work/d.wav" & r2=$!
+	sleep 0.5
+	as dave aplay -q -D phone:2 "$work/eight.wav" & w1=$!
+	sleep 1
+	as alice aplay -q -D phone:2 "$work/long.wav" & w2=$!
+	sleep 1
+	kill -9 $w1 $r1
+	wait $w2
+	wait $r2
+	present d.wav 700
+	as dave aplay -q -D phone:2 "$work/eight.wav"
+}
+
+# ---- our code on the card ------------------------------------------------------------------
+test_ports_on_the_card() {
+	cd "$top"
+	LOOPLINE_CARD=1 as root "$bin/test_port_card"
+	! LOOPLINE_CARD=1 "$bin/test_port_card" | grep '^not ok'
+}
+test_examples_on_the_card() {
+	cd "$top"
+	LOOPLINE_EXAMPLES=installed as alice "$bin/test_examples" | tee "$work/examples.out"
+	! grep '^not ok' "$work/examples.out"
+	grep -q '^ok' "$work/examples.out"
+}
+
+run card_belongs_to_the_group 60
+run members_record_and_play 90
+run others_are_refused 60
+run death_of_the_first_opener 90
+run examples_on_the_card 240
+exit $failed
