@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -256,8 +257,9 @@ int loop_signals(struct loop *loop, void (*fn)(void *arg, int signo), void *arg)
 
 static void on_timer(lws_sorted_usec_list_t *sul)
 {
-	struct loop_timer *timer = lws_container_of(sul, struct loop_timer, sul);
+	struct loop_timer *timer = (struct loop_timer *)sul;
 
+	_Static_assert(offsetof(struct loop_timer, sul) == 0, "the timer is its sul");
 	timer->fn(timer->arg);
 }
 
