@@ -12,10 +12,10 @@
 #include "common/random.h"
 #include "common/ws_client.h"
 
-#define FIRST_RETRY_MS	  100
-#define LAST_RETRY_MS	  2000
+#define FIRST_RETRY_MS    100
+#define LAST_RETRY_MS     2000
 #define MAX_MESSAGE_BYTES ((size_t)4 << 20) /* the snapshot of full lines */
-#define SEND_BYTES	  1024
+#define SEND_BYTES        1024
 
 struct api_client {
 	struct loop *loop;
@@ -90,7 +90,8 @@ static void on_event(struct api_client *c, const struct json_at *root)
 	struct api_event event;
 
 	if (!api_event_decode(root, &event)) {
-		log_warn("the other process sent a bad event error=%s", log_quote(root->doc->error));
+		log_warn("the other process sent a bad event error=%s",
+			 log_quote(root->doc->error));
 		lost(c, "bad event");
 		return;
 	}

@@ -101,7 +101,8 @@ int api_listen(struct api_socket *out, const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* Before bind(): on Linux the file is made with the mode of the socket, so it is never wider. */
+	/* Before bind(): on Linux the file is made with the mode of the socket, so it is never
+	 * wider. */
 	if (fchmod(fd, 0660) < 0) {
 		err = -errno;
 		goto out_close;

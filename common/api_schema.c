@@ -8,13 +8,13 @@
 
 #include "common/api.h"
 
-#define MAX_LINES	   64
+#define MAX_LINES          64
 #define MAX_CALLS_PER_LINE 1024
-#define MAX_DURATION_MS	   (INT64_C(1) << 52)
+#define MAX_DURATION_MS    (INT64_C(1) << 52)
 
 static const char *const channel_states[] = {"disconnected", "connecting", "connected", "failed"};
 static const char *const call_states[] = {"new", "live", "reattaching", "ended"};
-static const char *const event_types[] = {"call.new",	      "call.live",  "call.dtmf",
+static const char *const event_types[] = {"call.new",         "call.live",  "call.dtmf",
 					  "call.reattaching", "call.ended", "line.channel"};
 
 const char *api_channel_state_name(enum api_channel_state state)

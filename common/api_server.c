@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * api_server.c - HTTP and WebSocket on the Unix socket, by libwebsockets; routes; fan-out of events.
+ * api_server.c - HTTP and WebSocket on the Unix socket, by libwebsockets; routes; fan-out of
+ * events.
  *
  * We accept ourselves (SO_PEERCRED, bounds) and hand the connection to a vhost. A connection finds
  * its state by its opaque pointer; without one it closes itself.
@@ -20,17 +21,17 @@
 #include "common/loop.h"
 #include "common/random.h"
 
-#define DEFAULT_CLIENTS	      32
+#define DEFAULT_CLIENTS       32
 #define DEFAULT_QUEUE_BYTES   ((size_t)256 << 10)
 #define DEFAULT_MESSAGE_BYTES ((size_t)16 << 10)
-#define STATE_BYTES	      ((size_t)4 << 20)
-#define EVENT_BYTES	      4096
+#define STATE_BYTES           ((size_t)4 << 20)
+#define EVENT_BYTES           4096
 #define SPARE_CONNECTIONS     16 /* plain HTTP beside the followers */
-#define ACCEPTS_A_TURN	      16
-#define ACCEPT_PAUSE_MS	      1000
-#define PATH_BYTES	      256
-#define EVENTS_PATH	      "/v1/events"
-#define STATE_PATH	      "/v1/state"
+#define ACCEPTS_A_TURN        16
+#define ACCEPT_PAUSE_MS       1000
+#define PATH_BYTES            256
+#define EVENTS_PATH           "/v1/events"
+#define STATE_PATH            "/v1/state"
 
 struct message {
 	struct message *next;
@@ -45,7 +46,7 @@ struct connection {
 	uint64_t id;
 	uid_t uid;
 	bool following; /* a WebSocket */
-	bool doomed;	/* too slow: it closes at the next turn */
+	bool doomed;    /* too slow: it closes at the next turn */
 	bool post;
 	char path[PATH_BYTES];
 	struct strbuf in;
@@ -170,7 +171,8 @@ static void on_accept(void *arg, uint32_t events)
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		/* Out of descriptors: the watch is level-triggered and would spin. */
-		log_error("local API cannot accept a connection error=%s", log_quote(strerror(errno)));
+		log_error("local API cannot accept a connection error=%s",
+			  log_quote(strerror(errno)));
 		loop_watch_change(s->watch, 0);
 		loop_timer_set(s->loop, &s->pause, ACCEPT_PAUSE_MS, accept_again, s);
 		return;
@@ -299,13 +301,15 @@ static int send_reply(struct connection *c, struct api_reply *reply)
 	if (lws_add_http_header_status(wsi, (unsigned)reply->status, &p, end) ||
 	    lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE,
 					 (const unsigned char *)"application/json", 16, &p, end) ||
-	    lws_add_http_header_by_token(wsi, WSI_TOKEN_CONNECTION,
-					 (const unsigned char *)"close", 5, &p, end) ||
+	    lws_add_http_header_by_token(wsi, WSI_TOKEN_CONNECTION, (const unsigned char *)"close",
+					 5, &p, end) ||
 	    lws_add_http_header_content_length(wsi, len, &p, end) ||
 	    lws_finalize_http_header(wsi, &p, end))
 		goto out;
-	if (lws_write(wsi, head + LWS_PRE, (size_t)(p - head) - LWS_PRE, LWS_WRITE_HTTP_HEADERS) >= 0)
-		/* What the socket does not take at once libwebsockets keeps and flushes before it closes. */
+	if (lws_write(wsi, head + LWS_PRE, (size_t)(p - head) - LWS_PRE, LWS_WRITE_HTTP_HEADERS) >=
+	    0)
+		/* What the socket does not take at once libwebsockets keeps and flushes before it
+		 * closes. */
 		lws_write(wsi, body + LWS_PRE, len, LWS_WRITE_HTTP_FINAL);
 out:
 	free(body);
@@ -420,7 +424,8 @@ static int on_established(struct connection *c)
 	if (!err)
 		enqueue(c, strbuf_text(&text), text.len);
 	else
-		log_error("local API cannot write its snapshot error=%s", log_quote(strerror(-err)));
+		log_error("local API cannot write its snapshot error=%s",
+			  log_quote(strerror(-err)));
 	strbuf_free(&text);
 	/* The snapshot is not counted: how long it is is not the client's fault. */
 	c->queued_bytes = 0;
@@ -472,7 +477,8 @@ static int on_message(struct connection *c)
 	int result = 0;
 
 	if (!s->config.on_message)
-		return close_with(c, LWS_CLOSE_STATUS_POLICY_VIOLATION, "messages are not expected");
+		return close_with(c, LWS_CLOSE_STATUS_POLICY_VIOLATION,
+				  "messages are not expected");
 	if (json_parse(&doc, strbuf_text(&c->in), c->in.len, &limits) < 0) {
 		result = close_with(c, LWS_CLOSE_STATUS_INVALID_PAYLOAD, doc.error);
 		json_free(&doc);
@@ -520,7 +526,8 @@ static int on_upgrade(struct connection *c)
 	    strcmp(path, EVENTS_PATH) != 0)
 		return -1;
 	if (s->follower_count >= s->config.max_clients) {
-		log_warn("local API has too many clients, one more was refused uid=%d", (int)c->uid);
+		log_warn("local API has too many clients, one more was refused uid=%d",
+			 (int)c->uid);
 		return -1;
 	}
 	return 0;
@@ -648,14 +655,17 @@ int api_server_create(struct api_server **out, struct loop *loop,
 
 void api_server_destroy(struct api_server *s)
 {
+	struct connection *next;
+
 	if (!s)
 		return;
 	loop_timer_cancel(&s->pause);
 	loop_watch_remove(s->watch);
 	api_unlisten(&s->socket);
-	while (s->connections) {
-		lws_set_timeout(s->connections->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
-		connection_free(s->connections);
+	for (struct connection *c = s->connections; c; c = next) {
+		next = c->next;
+		lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+		connection_free(c);
 	}
 	free(s);
 }

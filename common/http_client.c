@@ -2,10 +2,10 @@
  *
  * http_client.c - requests and their retries, on the loop's thread.
  *
- * Three things: a call is what the owner asked for and lives on the loop's thread; a transfer is one
- * try of it and belongs to the worker (http_worker.c) until it comes back by loop_post(); policy
- * is decided between two tries, on the loop's thread. A call is counted, because the worker reads its
- * strings, perhaps after the owner cancelled it.
+ * Three things: a call is what the owner asked for and lives on the loop's thread; a transfer is
+ * one try of it and belongs to the worker (http_worker.c) until it comes back by loop_post();
+ * policy is decided between two tries, on the loop's thread. A call is counted, because the worker
+ * reads its strings, perhaps after the owner cancelled it.
  */
 #include "common/http_client.h"
 
@@ -24,15 +24,15 @@
 #include "common/random.h"
 #include "common/url.h"
 
-#define DEFAULT_PARALLEL	   8
-#define DEFAULT_WAITING		   256
+#define DEFAULT_PARALLEL           8
+#define DEFAULT_WAITING            256
 #define DEFAULT_CONNECT_TIMEOUT_MS 5000
 #define DEFAULT_TOTAL_TIMEOUT_MS   15000
-#define DEFAULT_BODY_BYTES	   ((size_t)1 << 20)
-#define DEFAULT_BASE_MS		   100
-#define DEFAULT_CAP_MS		   3000
-#define DEFAULT_MAX_WAIT_MS	   30000
-#define LOOKUP_ID_BIT		   (UINT64_C(1) << 63)
+#define DEFAULT_BODY_BYTES         ((size_t)1 << 20)
+#define DEFAULT_BASE_MS            100
+#define DEFAULT_CAP_MS             3000
+#define DEFAULT_MAX_WAIT_MS        30000
+#define LOOKUP_ID_BIT              (UINT64_C(1) << 63)
 
 struct http_client {
 	struct loop *loop;
@@ -217,7 +217,9 @@ static void submit(struct http_call *call)
 
 	if (!t) {
 		/* No memory for a try: say it by the one that the call always has. */
-		struct http_response r = {.error = -ENOMEM, .body = "", .retry_after_ms = -1,
+		struct http_response r = {.error = -ENOMEM,
+					  .body = "",
+					  .retry_after_ms = -1,
 					  .tries = call->tries};
 
 		snprintf(r.error_text, sizeof(r.error_text), "out of memory");
@@ -286,7 +288,8 @@ static int copy_request(struct http_call *call, const struct http_request *q)
 		return -ENOMEM;
 	if (q->unix_path && !(call->unix_path = strdup(q->unix_path)))
 		return -ENOMEM;
-	if (q->user && asprintf(&call->userpwd, "%s:%s", q->user, q->password ? q->password : "") < 0) {
+	if (q->user &&
+	    asprintf(&call->userpwd, "%s:%s", q->user, q->password ? q->password : "") < 0) {
 		call->userpwd = NULL;
 		return -ENOMEM;
 	}
@@ -306,10 +309,10 @@ static int copy_request(struct http_call *call, const struct http_request *q)
 		err = append_header(call, "Expect:");
 	if (!err && !typed)
 		err = append_header(call, "Content-Type:");
-	call->connect_timeout_ms = q->connect_timeout_ms ? q->connect_timeout_ms
-							 : DEFAULT_CONNECT_TIMEOUT_MS;
-	call->total_timeout_ms = q->total_timeout_ms ? q->total_timeout_ms
-						     : DEFAULT_TOTAL_TIMEOUT_MS;
+	call->connect_timeout_ms =
+		q->connect_timeout_ms ? q->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS;
+	call->total_timeout_ms =
+		q->total_timeout_ms ? q->total_timeout_ms : DEFAULT_TOTAL_TIMEOUT_MS;
 	call->max_body_bytes = q->max_body_bytes ? q->max_body_bytes : DEFAULT_BODY_BYTES;
 	call->retry = q->retry;
 	if (!call->retry.base_ms)
@@ -400,7 +403,8 @@ int http_client_create(struct http_client **out, struct loop *loop,
 	if (!client)
 		return -ENOMEM;
 	client->loop = loop;
-	client->max_calls = parallel + (config->max_waiting ? config->max_waiting : DEFAULT_WAITING);
+	client->max_calls =
+		parallel + (config->max_waiting ? config->max_waiting : DEFAULT_WAITING);
 	err = resolver_create(&client->resolver, loop);
 	if (!err)
 		err = http_worker_create(&client->worker, loop, config->user_agent, config->ca_file,
@@ -416,10 +420,14 @@ int http_client_create(struct http_client **out, struct loop *loop,
 
 void http_client_destroy(struct http_client *client)
 {
+	struct http_call *next;
+
 	if (!client)
 		return;
-	while (client->calls)
-		drop_call(client->calls);
+	for (struct http_call *call = client->calls; call; call = next) {
+		next = call->next;
+		drop_call(call);
+	}
 	resolver_destroy(client->resolver);
 	http_worker_destroy(client->worker);
 	free(client);

@@ -24,7 +24,7 @@ struct http_headers {
 
 /* What the owner asked for. Strings are constant after creation and read by both threads. */
 struct http_call {
-	_Atomic int refs;	/* the client's list and each transfer */
+	_Atomic int refs;       /* the client's list and each transfer */
 	_Atomic bool cancelled; /* written by the loop, read by the worker */
 	char *method, *url, *unix_path, *userpwd;
 	struct curl_slist *headers;

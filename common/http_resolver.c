@@ -19,11 +19,11 @@
 #include "common/log.h"
 #include "common/loop.h"
 
-#define MAX_THREADS   4
-#define MAX_JOBS      64
-#define TIMEOUT_MS    10000
-#define STACK_BYTES   ((size_t)512 << 10)
-#define HOST_MAX      255
+#define MAX_THREADS 4
+#define MAX_JOBS    64
+#define TIMEOUT_MS  10000
+#define STACK_BYTES ((size_t)512 << 10)
+#define HOST_MAX    255
 
 struct job {
 	/* Loop thread. */
@@ -168,7 +168,8 @@ static void on_timeout(void *arg)
 	void (*on_done)(void *, const struct http_addresses *) = job->on_done;
 	void *user = job->arg;
 
-	snprintf(late.error_text, sizeof(late.error_text), "the name server did not answer in time");
+	snprintf(late.error_text, sizeof(late.error_text),
+		 "the name server did not answer in time");
 	abandon(job);
 	on_done(user, &late);
 }
@@ -190,10 +191,11 @@ static void look_up(struct job *job)
 		err = getaddrinfo(job->host, port, &hints, &list);
 	}
 	if (err) {
-		out->error = err == EAI_AGAIN						 ? -EAGAIN
-			     : err == EAI_NONAME || err == EAI_NODATA || err == EAI_ADDRFAMILY ? -ENOENT
-			     : err == EAI_MEMORY					 ? -ENOMEM
-											 : -EIO;
+		out->error = err == EAI_AGAIN ? -EAGAIN
+			     : err == EAI_NONAME || err == EAI_NODATA || err == EAI_ADDRFAMILY
+				     ? -ENOENT
+			     : err == EAI_MEMORY ? -ENOMEM
+						 : -EIO;
 		snprintf(out->error_text, sizeof(out->error_text), "%s", gai_strerror(err));
 		return;
 	}

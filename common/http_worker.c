@@ -106,9 +106,9 @@ static bool set_up(struct http_worker *w, struct http_transfer *t)
 	if (!easy)
 		return false;
 	t->easy = easy;
-#define SET(option, value) \
-	do { \
-		if (!bad) \
+#define SET(option, value)                                           \
+	do {                                                         \
+		if (!bad)                                            \
 			bad = curl_easy_setopt(easy, option, value); \
 	} while (0)
 	SET(CURLOPT_PRIVATE, t);
@@ -121,7 +121,8 @@ static bool set_up(struct http_worker *w, struct http_transfer *t)
 	SET(CURLOPT_URL, call->url);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, ""); /* no $https_proxy: it would see nothing but this, and not the voice */
+	SET(CURLOPT_PROXY,
+	    ""); /* no $https_proxy: it would see nothing but this, and not the voice */
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
@@ -214,9 +215,10 @@ static void unlink_active(struct http_worker *w, struct http_transfer *t)
 {
 	struct http_transfer **at = &w->active;
 
-	while (*at != t)
+	while (*at && *at != t)
 		at = &(*at)->next;
-	*at = t->next;
+	if (*at)
+		*at = t->next;
 	w->active_count--;
 	curl_multi_remove_handle(w->multi, t->easy);
 }
@@ -288,6 +290,8 @@ static void collect_done(struct http_worker *w)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+		if (!t)
+			continue;
 		unlink_active(w, t);
 		complete(w, t, code);
 	}

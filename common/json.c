@@ -96,7 +96,8 @@ int json_parse(struct json_doc *doc, const char *text, size_t len, const struct 
 		end++;
 	if (end != text + len) {
 		json_free(doc);
-		return refuse(doc, -EINVAL, "something behind the JSON value", (size_t)(end - text));
+		return refuse(doc, -EINVAL, "something behind the JSON value",
+			      (size_t)(end - text));
 	}
 	return 0;
 }
@@ -135,7 +136,7 @@ static size_t put(char *out, size_t size, size_t at, const char *text)
 
 static size_t put_path(char *out, size_t size, const struct json_at *at, const char *name)
 {
-	const struct json_at *steps[PATH_STEPS];
+	const struct json_at *steps[PATH_STEPS] = {0};
 	char number[24];
 	size_t len = 0;
 	int n = 0;
@@ -308,7 +309,8 @@ static bool to_int(const struct json_at *at, const char *name, const cJSON *node
 		return false;
 	if (lax && cJSON_IsString(node)) {
 		if (!parse_int(node->valuestring, &value)) {
-			json_fail(at, name, "expected an integer, got \"%.40s\"", node->valuestring);
+			json_fail(at, name, "expected an integer, got \"%.40s\"",
+				  node->valuestring);
 			return false;
 		}
 	} else {

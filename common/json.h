@@ -135,7 +135,7 @@ bool json_value_id(const struct json_at *at, uint64_t *out);
  */
 struct json_writer {
 	struct strbuf *out;
-	size_t start; /* of our text in out */
+	size_t start;      /* of our text in out */
 	uint32_t is_array; /* bit per level */
 	uint32_t has_item;
 	int depth;

@@ -23,16 +23,17 @@
 #define QUOTE_MAX     200
 
 static _Atomic(const char *) program_name = "loopline"; /* written by log_init, read by all */
-static _Atomic int level_wanted = LOG_LEVEL_INFO;       /* written by control threads, read by all */
-static _Atomic uint64_t lost_lines;                     /* written and read by whoever logs */
-static _Atomic uint64_t lost_told;                      /* how many of them a line has told */
-static bool to_journal;                                 /* written once */
+static _Atomic int level_wanted = LOG_LEVEL_INFO; /* written by control threads, read by all */
+static _Atomic uint64_t lost_lines;               /* written and read by whoever logs */
+static _Atomic uint64_t lost_told;                /* how many of them a line has told */
+static bool to_journal;                           /* written once */
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 /* Priorities of syslog(3), as sd-daemon(3) wants them in front of a line. */
 static const char *const level_prefixes[] = {"<3>", "<4>", "<6>", "<7>"};
 
-/* JOURNAL_STREAM is "device:inode" of the journal's socket; it survives redirections, so compare. */
+/* JOURNAL_STREAM is "device:inode" of the journal's socket; it survives redirections, so compare.
+ */
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
@@ -164,8 +165,8 @@ static void emit(enum log_level level, const char *message)
 		if (len >= sizeof(line) || !write_line(line, len))
 			atomic_store(&lost_told, told);
 	}
-	len = (size_t)snprintf(line, 128, "%s%s%s: ",
-			       to_journal ? level_prefixes[level] : level_names[level],
+	len = (size_t)snprintf(line, 128,
+			       "%s%s%s: ", to_journal ? level_prefixes[level] : level_names[level],
 			       to_journal ? "" : " ", program);
 	if (len > 127)
 		len = 127;
@@ -206,9 +207,8 @@ void log_rated(struct log_rate *rate, int interval_ms, enum log_level level, con
 		return;
 	now_ns = clock_mono_ns();
 	next_ns = atomic_load(&rate->next_ns);
-	if (now_ns < next_ns ||
-	    !atomic_compare_exchange_strong(&rate->next_ns, &next_ns,
-					    now_ns + interval_ms * NS_PER_MS)) {
+	if (now_ns < next_ns || !atomic_compare_exchange_strong(&rate->next_ns, &next_ns,
+								now_ns + interval_ms * NS_PER_MS)) {
 		atomic_fetch_add(&rate->held, 1);
 		return;
 	}

@@ -20,7 +20,7 @@
 #include "common/log.h"
 #include "common/loop_internal.h"
 
-#define EVENTS_A_TURN	  32
+#define EVENTS_A_TURN     32
 #define RUN_UNTIL_LOOK_MS 10
 
 struct loop_watch {
@@ -49,7 +49,7 @@ struct loop {
 	struct loop_watch *signal_watch;
 	struct loop_watch *watches;
 	bool dispatching;
-	bool sweep; /* removed watches wait in the list */
+	bool sweep;            /* removed watches wait in the list */
 	_Atomic bool stopping; /* written by any thread and signal handlers, read by the loop */
 	void (*signal_fn)(void *arg, int signo);
 	void *signal_arg;
@@ -446,7 +446,8 @@ bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int t
 	struct loop_tick *tick;
 	bool result;
 
-	/* lws_service() runs timers and then sleeps without coming back, so something has to wake it. */
+	/* lws_service() runs timers and then sleeps without coming back, so something has to wake
+	 * it. */
 	if (loop_tick_start(loop, &tick, RUN_UNTIL_LOOK_MS * NS_PER_MS, look_again, NULL) < 0)
 		return false;
 	while (!(result = done(arg)) && clock_mono_ns() < end_ns && !atomic_load(&loop->stopping))

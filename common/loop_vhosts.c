@@ -5,8 +5,8 @@
  * Clients: in libwebsockets the trusted certificates belong to the vhost, and every vhost with TLS
  * loads its own copy of them, so there is one for each set.
  *
- * Servers that accept by themselves: libwebsockets 4.1.6 assigns each request anew to the first vhost
- * of the same listening port, and all that do not listen have the same (-2). So they share
+ * Servers that accept by themselves: libwebsockets 4.1.6 assigns each request anew to the first
+ * vhost of the same listening port, and all that do not listen have the same (-2). So they share
  * one, and it is not destroyed before the context: destruction is deferred, and the vhost that is
  * dying would be found first.
  */
@@ -24,10 +24,11 @@
 struct loop_vhosts {
 	struct loop_vhosts *next;
 	const struct lws_protocols *served; /* a server's; NULL: a client vhost */
-	char name[24];			    /* libwebsockets keeps the pointer */
-	char *ca_file; /* NULL: system store */
+	char name[24];                      /* libwebsockets keeps the pointer */
+	char *ca_file;                      /* NULL: system store */
 	struct lws_vhost *vhost;
-	/* libwebsockets 4.1 keeps the pointer, and protocols of different vhosts must not share state */
+	/* libwebsockets 4.1 keeps the pointer, and protocols of different vhosts must not share
+	 * state */
 	struct lws_protocols protocols[2];
 };
 

@@ -85,6 +85,14 @@ void metrics_summarize(const struct metrics_histogram *h, const struct metrics_s
 	out->p99_ns = quantile_ns(&now, out->count, 99);
 }
 
+/* To the microsecond: more digits than the buckets have would pretend. */
+static double to_ms(int64_t ns)
+{
+	int64_t us = ns / 1000;
+
+	return (double)us / 1000;
+}
+
 void metrics_write_json(const struct metrics_histogram *h, struct json_writer *w, const char *name)
 {
 	struct metrics_summary s;
@@ -92,9 +100,9 @@ void metrics_write_json(const struct metrics_histogram *h, struct json_writer *w
 	metrics_summarize(h, NULL, &s);
 	json_w_obj(w, name);
 	json_w_int(w, "count", (int64_t)s.count);
-	json_w_num(w, "p50_ms", (double)(s.p50_ns / 1000) / 1000);
-	json_w_num(w, "p90_ms", (double)(s.p90_ns / 1000) / 1000);
-	json_w_num(w, "p99_ms", (double)(s.p99_ns / 1000) / 1000);
-	json_w_num(w, "max_ms", (double)(s.max_ns / 1000) / 1000);
+	json_w_num(w, "p50_ms", to_ms(s.p50_ns));
+	json_w_num(w, "p90_ms", to_ms(s.p90_ns));
+	json_w_num(w, "p99_ms", to_ms(s.p99_ns));
+	json_w_num(w, "max_ms", to_ms(s.max_ns));
 	json_w_end(w);
 }

@@ -46,7 +46,7 @@ struct settings {
 	_Atomic int refs; /* any thread */
 	const struct settings_program *program;
 	size_t key_count;
-	uint64_t lines; /* bit per line */
+	uint64_t lines;        /* bit per line */
 	struct value **values; /* key_count * SETTINGS_MAX_LINES; NULL: not given */
 };
 
@@ -134,7 +134,8 @@ static int distance(const char *a, const char *b)
 		row[0] = i;
 		for (int j = 1; j <= lb; j++) {
 			int above = row[j];
-			int cost = toupper((unsigned char)a[i - 1]) != toupper((unsigned char)b[j - 1]);
+			int cost = toupper((unsigned char)a[i - 1]) !=
+				   toupper((unsigned char)b[j - 1]);
 			int best = diagonal + cost;
 
 			if (above + 1 < best)
@@ -314,7 +315,7 @@ static void list_choices(char *out, size_t size, const char *const *choices, con
 
 	for (size_t i = 0; choices[i] && len < size; i++)
 		len += (size_t)snprintf(out + len, size - len, "%s%s",
-					!i		 ? ""
+					!i               ? ""
 					: choices[i + 1] ? ", "
 							 : " or ",
 					choices[i]);
@@ -341,8 +342,9 @@ static bool check_url(const struct setting_key *key, struct value *v, char *expe
 		return false;
 	}
 	if (!v->url->tls && !v->url->loopback) {
-		snprintf(expected, size, "%ss://, because %s:// in clear text is for loopback hosts "
-					 "only",
+		snprintf(expected, size,
+			 "%ss://, because %s:// in clear text is for loopback hosts "
+			 "only",
 			 v->url->scheme, v->url->scheme);
 		return false;
 	}
@@ -385,8 +387,7 @@ static bool convert(const struct setting_key *key, struct value *v, char *expect
 		if (!parse_int(v->text, &v->number) || v->number < key->min ||
 		    v->number > key->max) {
 			snprintf(expected, size, "a number from %" PRId64 " to %" PRId64 "%s",
-				 key->min, key->max,
-				 key->flags & SETTING_OR_OFF ? ", or off" : "");
+				 key->min, key->max, key->flags & SETTING_OR_OFF ? ", or off" : "");
 			return false;
 		}
 		break;
@@ -426,7 +427,8 @@ static void check_value(struct settings_report *report, const struct settings *s
 {
 	char expected[300] = "";
 
-	const struct value *first = line ? *slot(s, (size_t)find_key(s->program, key->name), 0) : NULL;
+	const struct value *first =
+		line ? *slot(s, (size_t)find_key(s->program, key->name), 0) : NULL;
 
 	/* Inherited: told once, for line 0. */
 	if (first && !first->good && !strcmp(first->origin, v->origin))
@@ -534,8 +536,8 @@ static const char *look_up_environment(const char *const *environment, const cha
 }
 
 /*
- * The content of the credential is the value; of a path (TLS_KEY) it is the file, so the value is the
- * place of the credential.
+ * The content of the credential is the value; of a path (TLS_KEY) it is the file, so the value is
+ * the place of the credential.
  */
 static int load_credential(struct loading *l, const char *dir, size_t index)
 {
@@ -545,7 +547,7 @@ static int load_credential(struct loading *l, const char *dir, size_t index)
 	size_t len;
 	int err;
 
-	for (len = 0; name[len] && len < sizeof(lower) - 1; len++)
+	for (len = 0; len < sizeof(lower) - 1 && name[len]; len++)
 		lower[len] = (char)tolower((unsigned char)name[len]);
 	lower[len] = '\0';
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
@@ -575,8 +577,8 @@ static int load_sources(struct loading *l, const struct settings_sources *source
 	int err;
 
 	/* Weakest first: a stronger source takes the place. */
-	err = load_file(l, sources->conf_file ? sources->conf_file : SETTINGS_DEFAULT_CONF, FROM_CONF,
-			sources->conf_file != NULL);
+	err = load_file(l, sources->conf_file ? sources->conf_file : SETTINGS_DEFAULT_CONF,
+			FROM_CONF, sources->conf_file != NULL);
 	if (err)
 		return err;
 	err = load_file(l, sources->env_file ? sources->env_file : SETTINGS_DEFAULT_ENV,
@@ -589,7 +591,8 @@ static int load_sources(struct loading *l, const struct settings_sources *source
 		const char *text = look_up_environment(environment, key->name);
 
 		if (text)
-			err = offer(l->settings, i, 0, FROM_ENVIRONMENT, text, "environment", false);
+			err = offer(l->settings, i, 0, FROM_ENVIRONMENT, text, "environment",
+				    false);
 		if (!err && credentials && *credentials)
 			err = load_credential(l, credentials, i);
 		if (err)
@@ -615,8 +618,8 @@ static int fill_default(struct settings *s, size_t index, const struct setting_k
 		return 0;
 	place = strstr(key->fallback, "{line}");
 	if (place)
-		snprintf(text, sizeof(text), "%.*s%d%s", (int)(place - key->fallback), key->fallback,
-			 line, place + 6);
+		snprintf(text, sizeof(text), "%.*s%d%s", (int)(place - key->fallback),
+			 key->fallback, line, place + 6);
 	else
 		snprintf(text, sizeof(text), "%s", key->fallback);
 	return offer(s, index, line, FROM_DEFAULT, text, "default", false);
@@ -685,8 +688,9 @@ static int check_all(struct settings_report *report, struct settings *s)
 int settings_load(struct settings **out, const struct settings_program *program,
 		  const struct settings_sources *sources)
 {
-	struct settings_report report = {
-		.program = program, .fn = sources->report, .arg = sources->report_arg};
+	struct settings_report report = {.program = program,
+					 .fn = sources->report,
+					 .arg = sources->report_arg};
 	struct settings *s = calloc(1, sizeof(*s));
 	struct loading loading = {.settings = s, .report = &report};
 	int err = -ENOMEM;
@@ -761,7 +765,8 @@ static void misuse(const char *what, const char *key, int line)
 static const struct value *get(const struct settings *s, const char *name, int line, int type)
 {
 	int index = find_key(s->program, name);
-	const struct setting_key *key = index < 0 ? NULL : settings_key_at(s->program, (size_t)index);
+	const struct setting_key *key =
+		index < 0 ? NULL : settings_key_at(s->program, (size_t)index);
 	const struct value *v;
 
 	if (!key)
@@ -859,5 +864,6 @@ const char *settings_shown(const struct settings *s, const char *key, int line)
 
 	if (!v)
 		return "(not set)";
-	return settings_key_at(s->program, (size_t)index)->type == SETTING_SECRET ? "(set)" : v->text;
+	return settings_key_at(s->program, (size_t)index)->type == SETTING_SECRET ? "(set)"
+										  : v->text;
 }

@@ -96,10 +96,10 @@ void settings_error(struct settings_report *report, const struct settings *setti
 
 /* Where to look; zeroed means the usual places. For tests and --config. */
 struct settings_sources {
-	const char *conf_file;       /* NULL: /etc/loopline/loopline.conf, which may be absent */
-	const char *env_file;        /* NULL: ".env", which may be absent */
-	const char *credentials_dir; /* NULL: $CREDENTIALS_DIRECTORY; "": none */
-	const char *const *environment;          /* NULL: environ */
+	const char *conf_file;          /* NULL: /etc/loopline/loopline.conf, which may be absent */
+	const char *env_file;           /* NULL: ".env", which may be absent */
+	const char *credentials_dir;    /* NULL: $CREDENTIALS_DIRECTORY; "": none */
+	const char *const *environment; /* NULL: environ */
 	/* Gets each error and warning as one line. NULL: log_write(). */
 	void (*report)(void *arg, enum log_level level, const char *line);
 	void *report_arg;

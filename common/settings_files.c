@@ -16,7 +16,8 @@
 
 /* ---- reading ------------------------------------------------------------------------- */
 
-/* Can somebody who is neither owner nor of the group open this file? Every folder above must let him. */
+/* Can somebody who is neither owner nor of the group open this file? Every folder above must let
+ * him. */
 static bool strangers_reach(const char *path)
 {
 	char real[PATH_MAX];
@@ -76,7 +77,7 @@ int settings_read_file(struct settings_report *report, const char *path, char **
 		err = -EILSEQ;
 	if (err) {
 		settings_report(report, LOG_LEVEL_ERROR, "%s: cannot be read: %s", path,
-				err == -ENOSPC	 ? "larger than 256 KiB"
+				err == -ENOSPC   ? "larger than 256 KiB"
 				: err == -EILSEQ ? "not a text file in UTF-8"
 						 : strerror(-err));
 		strbuf_free(&buf);
@@ -194,22 +195,24 @@ void settings_parse_conf(struct settings_report *report, const char *path, char 
 			continue;
 		equals = strchr(key, '=');
 		if (!equals) {
-			settings_report(report, LOG_LEVEL_ERROR, "%s:%d: expected KEY = value", path,
-					item.file_line);
+			settings_report(report, LOG_LEVEL_ERROR, "%s:%d: expected KEY = value",
+					path, item.file_line);
 			continue;
 		}
 		*equals = '\0';
 		trim_end(key);
 		value = skip_blanks(equals + 1);
 		len = strlen(value);
-		/* Quotes keep blanks at the ends. No comments behind a value: it may hold # and ;. */
+		/* Quotes keep blanks at the ends. No comments behind a value: it may hold # and ;.
+		 */
 		if (len >= 2 && (*value == '"' || *value == '\'') && value[len - 1] == *value) {
 			value[len - 1] = '\0';
 			value++;
 		}
 		if (!key_good(key)) {
-			settings_report(report, LOG_LEVEL_ERROR, "%s:%d: %s is no name of a setting",
-					path, item.file_line, log_quote(key));
+			settings_report(report, LOG_LEVEL_ERROR,
+					"%s:%d: %s is no name of a setting", path, item.file_line,
+					log_quote(key));
 			continue;
 		}
 		item.key = key;

@@ -20,10 +20,12 @@ struct spsc {
 	size_t element_bytes;
 	size_t stride_bytes;
 	uint8_t *slots;
-	_Alignas(CACHE_LINE) _Atomic size_t head; /* written by the producer, read by the consumer */
-	size_t tail_seen;                         /* producer's */
-	_Alignas(CACHE_LINE) _Atomic size_t tail; /* written by the consumer, read by the producer */
-	size_t head_seen;                         /* consumer's */
+	_Alignas(
+		CACHE_LINE) _Atomic size_t head; /* written by the producer, read by the consumer */
+	size_t tail_seen;                        /* producer's */
+	_Alignas(
+		CACHE_LINE) _Atomic size_t tail; /* written by the consumer, read by the producer */
+	size_t head_seen;                        /* consumer's */
 };
 
 int spsc_create(struct spsc **out, size_t count, size_t element_bytes)

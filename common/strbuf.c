@@ -41,7 +41,7 @@ static bool reserve(struct strbuf *buf, size_t len)
 		buf->error = -ENOSPC;
 		return false;
 	}
-	if (buf->len + len < buf->cap)
+	if (buf->data && buf->len + len < buf->cap)
 		return true;
 	while (cap <= buf->len + len)
 		cap *= 2;

@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 struct url {
-	char scheme[6];  /* "http", "https", "ws", "wss" */
-	char host[256];  /* lower case, an IPv6 address without its brackets */
-	uint16_t port;   /* given, or 80 / 443 */
-	bool port_given; /* as opposed to the scheme's own */
-	bool tls;        /* https, wss */
-	bool ipv6;       /* host is an IPv6 literal: give it brackets in a URL */
-	bool loopback;   /* see host_is_loopback() */
-	char path[1024]; /* "" or "/...", without trailing slashes: append "/x" to it */
+	char scheme[6];   /* "http", "https", "ws", "wss" */
+	char host[256];   /* lower case, an IPv6 address without its brackets */
+	uint16_t port;    /* given, or 80 / 443 */
+	bool port_given;  /* as opposed to the scheme's own */
+	bool tls;         /* https, wss */
+	bool ipv6;        /* host is an IPv6 literal: give it brackets in a URL */
+	bool loopback;    /* see host_is_loopback() */
+	char path[1024];  /* "" or "/...", without trailing slashes: append "/x" to it */
 	char query[1024]; /* behind '?', without it; "" if none */
 };
 

@@ -23,13 +23,13 @@
 #include "common/strbuf.h"
 #include "common/url.h"
 
-#define DEFAULT_MESSAGE_BYTES	   ((size_t)1 << 20)
-#define DEFAULT_QUEUE_BYTES	   ((size_t)256 << 10)
+#define DEFAULT_MESSAGE_BYTES      ((size_t)1 << 20)
+#define DEFAULT_QUEUE_BYTES        ((size_t)256 << 10)
 #define DEFAULT_CONNECT_TIMEOUT_MS 10000
-#define DEFAULT_PING_S		   20
-#define HANGUP_AFTER_PING_S	   10
-#define CLOSE_TIMEOUT_MS	   3000
-#define REASON_MAX		   123
+#define DEFAULT_PING_S             20
+#define HANGUP_AFTER_PING_S        10
+#define CLOSE_TIMEOUT_MS           3000
+#define REASON_MAX                 123
 
 enum state {
 	LOOKING_UP,
@@ -174,8 +174,8 @@ static void connect_to(struct ws_client *c, const char *address, int port)
 		return;
 	}
 	/*
-	 * For the Host header, SNI and the name that the certificate must bear. libwebsockets 4.1 cuts
-	 * it at the first colon for the latter two, so an IPv6 literal cannot be verified.
+	 * For the Host header, SNI and the name that the certificate must bear. libwebsockets 4.1
+	 * cuts it at the first colon for the latter two, so an IPv6 literal cannot be verified.
 	 */
 	if (c->unix_path)
 		snprintf(host, sizeof(host), "localhost");
@@ -262,8 +262,8 @@ static void start(void *arg)
 	loop_timer_set(c->loop, &c->timer, c->connect_timeout_ms, on_connect_timeout, c);
 	if (c->unix_path || inet_pton(AF_INET, c->url.host, &any) == 1 || c->url.ipv6) {
 		c->addresses.count = 1;
-		snprintf(c->addresses.address[0].text, sizeof(c->addresses.address[0].text), "%.47s",
-			 c->url.host);
+		snprintf(c->addresses.address[0].text, sizeof(c->addresses.address[0].text),
+			 "%.47s", c->url.host);
 		c->state = CONNECTING;
 		connect_next(c);
 		return;
@@ -306,17 +306,17 @@ int ws_client_open(struct ws_client **out, const struct ws_client_config *config
 	c->on_message = config->on_message;
 	c->on_close = config->on_close;
 	c->user = config->user;
-	c->max_queue_bytes = config->max_queue_bytes ? config->max_queue_bytes
-						     : DEFAULT_QUEUE_BYTES;
+	c->max_queue_bytes =
+		config->max_queue_bytes ? config->max_queue_bytes : DEFAULT_QUEUE_BYTES;
 	c->connect_timeout_ms = config->connect_timeout_ms ? config->connect_timeout_ms
-							    : DEFAULT_CONNECT_TIMEOUT_MS;
+							   : DEFAULT_CONNECT_TIMEOUT_MS;
 	if (ping_s > 0) {
 		c->policy.secs_since_valid_ping = (uint16_t)ping_s;
 		c->policy.secs_since_valid_hangup = (uint16_t)(ping_s + HANGUP_AFTER_PING_S);
 	}
 	c->last = &c->first;
-	strbuf_init(&c->in, config->max_message_bytes ? config->max_message_bytes
-						      : DEFAULT_MESSAGE_BYTES);
+	strbuf_init(&c->in,
+		    config->max_message_bytes ? config->max_message_bytes : DEFAULT_MESSAGE_BYTES);
 	c->result.code = 1006;
 	if ((config->unix_path && !(c->unix_path = strdup(config->unix_path))) ||
 	    (config->ca_file && !(c->ca_file = strdup(config->ca_file))) ||

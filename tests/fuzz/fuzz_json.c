@@ -37,7 +37,8 @@ static void read_all(const struct json_at *at)
 			json_str(&child, "a", &text);
 		at->doc->error[0] = '\0';
 		if (json_opt_arr(at, names[i], &child))
-			for (bool more = json_first(&child, &element); more; more = json_next(&element))
+			for (bool more = json_first(&child, &element); more;
+			     more = json_next(&element))
 				json_value_id(&element, &id);
 	}
 	at->doc->error[0] = '\0';

@@ -18,7 +18,8 @@ static void on_report(void *arg, enum log_level level, const char *line)
 
 static void on_found(void *arg, const struct settings_found *item)
 {
-	if (!*item->key || item->line < 0 || item->line >= SETTINGS_MAX_LINES || item->file_line < 1)
+	if (!*item->key || item->line < 0 || item->line >= SETTINGS_MAX_LINES ||
+	    item->file_line < 1)
 		abort();
 	*(size_t *)arg += strlen(item->value);
 }

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define MAX_CONNECTIONS 32
-#define REQUEST_MAX	65536
+#define REQUEST_MAX     65536
 
 struct connection {
 	int fd;
@@ -83,15 +83,17 @@ static void *run(void *arg)
 		fds[0] = (struct pollfd){.fd = p->stop[0], .events = POLLIN};
 		fds[1] = (struct pollfd){.fd = p->listener, .events = POLLIN};
 		for (int i = 0; i < MAX_CONNECTIONS; i++)
-			fds[count++] = (struct pollfd){
-				.fd = p->connections[i] ? p->connections[i]->fd : -1,
-				.events = POLLIN};
+			fds[count++] =
+				(struct pollfd){.fd = p->connections[i] ? p->connections[i]->fd
+									: -1,
+						.events = POLLIN};
 		if (poll(fds, (nfds_t)count, -1) < 0)
 			continue;
 		if (fds[0].revents)
 			return NULL;
 		for (int i = 0; i < MAX_CONNECTIONS; i++) {
-			if (!p->connections[i] || !fds[i + 2].revents || serve(p, p->connections[i]))
+			if (!p->connections[i] || !fds[i + 2].revents ||
+			    serve(p, p->connections[i]))
 				continue;
 			close(p->connections[i]->fd);
 			free(p->connections[i]);

@@ -112,7 +112,7 @@ static void test_discord_snapshot_golden(void)
 static void test_events_golden(void)
 {
 	static const enum api_event_type types[] = {
-		API_EVENT_CALL_NEW,	    API_EVENT_CALL_LIVE,  API_EVENT_CALL_DTMF,
+		API_EVENT_CALL_NEW,         API_EVENT_CALL_LIVE,  API_EVENT_CALL_DTMF,
 		API_EVENT_CALL_REATTACHING, API_EVENT_CALL_ENDED, API_EVENT_LINE_CHANNEL};
 	char *line = strtok(read_golden("events.jsonl"), "\n");
 
@@ -201,7 +201,8 @@ static void test_bad_messages_name_the_field(void)
 	json_free(&doc);
 	/* a snapshot that fails late leaks nothing (the sanitizers look) */
 	static const char late[] =
-		"{\"type\":\"snapshot\",\"boot\":\"b\",\"seq\":1,\"lines\":[{\"line\":0,\"channel\":"
+		"{\"type\":\"snapshot\",\"boot\":\"b\",\"seq\":1,\"lines\":[{\"line\":0,"
+		"\"channel\":"
 		"{\"state\":\"connected\"},\"calls\":[{\"id\":\"a\",\"from\":\"b\",\"to\":\"c\","
 		"\"state\":\"live\",\"since_ms\":1},{\"id\":7}]}]}";
 
@@ -413,9 +414,10 @@ static bool has_all(void *arg)
 /* A follower that never reads: its queue is bounded, it is dropped, others are not harmed. */
 static void test_slow_client_is_dropped(void)
 {
-	static const char upgrade[] = "GET /v1/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-				      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-				      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+	static const char upgrade[] =
+		"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct api_client *client;
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), published = 0;
@@ -484,13 +486,16 @@ static void test_http_requests(void)
 
 	CHECK_INT(loop_create(&loop), 0);
 	start_server(0);
-	CHECK_INT(http_client_create(&http, loop, &(struct http_client_config){.user_agent = "t"}), 0);
+	CHECK_INT(http_client_create(&http, loop, &(struct http_client_config){.user_agent = "t"}),
+		  0);
 	ask("GET", "http://localhost/v1/state", NULL, &a);
 	CHECK_INT(a.status, 200);
 	snprintf(want, sizeof(want),
-		 "{\"type\":\"snapshot\",\"boot\":\"%s\",\"seq\":0,\"lines\":[{\"line\":0,\"channel\":"
+		 "{\"type\":\"snapshot\",\"boot\":\"%s\",\"seq\":0,\"lines\":[{\"line\":0,"
+		 "\"channel\":"
 		 "{\"state\":\"disconnected\",\"channel_id\":null,\"why\":\"\"},\"calls\":[{\"id\":"
-		 "\"CA1\",\"from\":\"+1\",\"to\":\"+2\",\"state\":\"new\",\"since_ms\":5}]}],\"more\":1}"
+		 "\"CA1\",\"from\":\"+1\",\"to\":\"+2\",\"state\":\"new\",\"since_ms\":5}]}],"
+		 "\"more\":1}"
 		 "\n",
 		 api_server_boot(server));
 	CHECK_STR(a.body, want);
@@ -575,7 +580,8 @@ static void test_curl(void)
 	/* no Content-Length at all */
 	run_curl("-X POST http://localhost/v1/calls/CA1/hangup", "202");
 	run_curl("-d '{\"n\":1}' http://localhost/v1/calls/CA1/hangup", "202");
-	run_curl("-H 'Transfer-Encoding: chunked' -d '{}' http://localhost/v1/calls/CA1/hangup", "411");
+	run_curl("-H 'Transfer-Encoding: chunked' -d '{}' http://localhost/v1/calls/CA1/hangup",
+		 "411");
 	api_server_destroy(server);
 	loop_destroy(loop);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_http_client.c - requests, bounds, retries, cancelling and look-ups, against a scripted server.
+ * test_http_client.c - requests, bounds, retries, cancelling and look-ups, against a scripted
+ * server.
  */
 #include "tests/unit/unit.h"
 
@@ -109,8 +110,8 @@ static bool echo(void *arg, int fd, const char *request, int number)
 
 static void test_request_as_asked(void)
 {
-	static const char *const headers[] = {"Authorization: Bot x", "Content-Type: application/json",
-					      NULL};
+	static const char *const headers[] = {"Authorization: Bot x",
+					      "Content-Type: application/json", NULL};
 	struct http_request q = {.method = "PATCH",
 				 .headers = headers,
 				 .body = "{\"a\":1}",
@@ -177,7 +178,7 @@ static void test_refused_before_it_is_sent(void)
 	int level = LOG_LEVEL_ERROR;
 
 	set_up(echo, NULL, NULL);
-	log_level_set((enum log_level)-1);
+	log_level_set((enum log_level) - 1);
 	q.url = "http://example.org/";
 	CHECK_INT(http_request_start(client, &q, NULL), -EINVAL);
 	q.url = "ftp://127.0.0.1/";
@@ -287,30 +288,35 @@ static void retry_case(struct failing failing, struct http_retry retry, int trie
 	tear_down();
 }
 
-#define ANSWER_503 "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
-#define ANSWER_429 "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nRetry-After: 0.2\r\n\r\n"
+#define ANSWER_503      "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+#define ANSWER_429      "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nRetry-After: 0.2\r\n\r\n"
 #define ANSWER_429_LONG "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nRetry-After: 3600\r\n\r\n"
-#define ANSWER_404 "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+#define ANSWER_404      "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
 
 static void test_retry_5xx_only_if_idempotent(void)
 {
 	retry_case((struct failing){2, ANSWER_503},
-		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 3, 200, 0);
+		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 3, 200,
+		   0);
 	retry_case((struct failing){9, ANSWER_503},
-		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 3, 503, 0);
+		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 3, 503,
+		   0);
 	retry_case((struct failing){2, ANSWER_503},
 		   (struct http_retry){.max_tries = 3, .base_ms = 1, .retry_429 = true}, 1, 503, 0);
 	retry_case((struct failing){2, ANSWER_404},
-		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 1, 404, 0);
+		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 1, 404,
+		   0);
 }
 
 /* The request arrived and the answer is lost: a call might be dialled twice. */
 static void test_lost_answer_is_retried_only_if_idempotent(void)
 {
 	retry_case((struct failing){1, NULL},
-		   (struct http_retry){.max_tries = 3, .base_ms = 1, .retry_429 = true}, 1, 0, -EIO);
+		   (struct http_retry){.max_tries = 3, .base_ms = 1, .retry_429 = true}, 1, 0,
+		   -EIO);
 	retry_case((struct failing){1, NULL},
-		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 2, 200, 0);
+		   (struct http_retry){.max_tries = 3, .base_ms = 1, .idempotent = true}, 2, 200,
+		   0);
 }
 
 static void test_retry_429_waits_as_told(void)
@@ -320,8 +326,8 @@ static void test_retry_429_waits_as_told(void)
 	retry_case((struct failing){2, ANSWER_429},
 		   (struct http_retry){.max_tries = 3, .base_ms = 1, .retry_429 = true}, 3, 200, 0);
 	CHECK(clock_mono_ns() - start >= 400 * NS_PER_MS);
-	retry_case((struct failing){2, ANSWER_429}, (struct http_retry){.max_tries = 3, .base_ms = 1}, 1,
-		   429, 0);
+	retry_case((struct failing){2, ANSWER_429},
+		   (struct http_retry){.max_tries = 3, .base_ms = 1}, 1, 429, 0);
 	/* longer than we want to wait: the caller gets it now */
 	retry_case((struct failing){2, ANSWER_429_LONG},
 		   (struct http_retry){.max_tries = 3, .base_ms = 1, .retry_429 = true}, 1, 429, 0);
@@ -452,8 +458,7 @@ static void test_destroy_inside_the_callback(void)
 
 static void test_waiting_is_bounded_and_in_order(void)
 {
-	struct http_client_config config = {
-		.user_agent = "t", .max_parallel = 1, .max_waiting = 2};
+	struct http_client_config config = {.user_agent = "t", .max_parallel = 1, .max_waiting = 2};
 	struct http_request q = {.method = "GET", .url = url, .on_done = on_done};
 	struct answer a[3] = {{0}};
 
@@ -491,7 +496,8 @@ static void test_unix_socket(void)
 static int tls_protocol(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			size_t len)
 {
-	static const char text[] = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\ntls";
+	static const char text[] =
+		"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\ntls";
 	unsigned char buf[LWS_PRE + sizeof(text)];
 
 	if (reason == LWS_CALLBACK_HTTP) {
@@ -508,7 +514,8 @@ static int tls_protocol(struct lws *wsi, enum lws_callback_reasons reason, void 
 
 static void test_tls_against_private_ca(void)
 {
-	static const struct lws_protocols protocols[] = {{.name = "t", .callback = tls_protocol}, {0}};
+	static const struct lws_protocols protocols[] = {{.name = "t", .callback = tls_protocol},
+							 {0}};
 	struct http_request q = {.method = "GET", .url = url};
 	struct lws_context_creation_info info;
 	char dir[] = "/tmp/http-tls-XXXXXX", ca[64], cert[64], key[64], other[64], command[64];
@@ -526,7 +533,8 @@ static void test_tls_against_private_ca(void)
 
 	set_up(NULL, NULL, ca);
 	loop_vhost_info(&info);
-	info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+	info.options |=
+		LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
 	info.port = 0;
 	info.iface = "127.0.0.1";
 	info.protocols = protocols;
@@ -552,14 +560,16 @@ static void test_tls_against_private_ca(void)
 	CHECK(!a.sent);
 	/* the system store does not know it either */
 	http_client_destroy(client);
-	CHECK_INT(http_client_create(&client, loop, &(struct http_client_config){.user_agent = "t"}),
+	CHECK_INT(http_client_create(&client, loop,
+				     &(struct http_client_config){.user_agent = "t"}),
 		  0);
 	fetch(&q, &a);
 	CHECK_INT(a.error, -EPROTO);
 	/* right CA, a name that the certificate does not bear */
 	http_client_destroy(client);
 	CHECK_INT(http_client_create(&client, loop,
-				     &(struct http_client_config){.user_agent = "t", .ca_file = ca}),
+				     &(struct http_client_config){.user_agent = "t",
+								  .ca_file = ca}),
 		  0);
 	snprintf(url, sizeof(url), "https://sub.localhost:%d/", port);
 	fetch(&q, &a);
@@ -644,9 +654,9 @@ static void test_destroy_with_look_ups_in_flight(void)
 
 static void test_header_seconds(void)
 {
-	struct failing failing = {
-		1, "HTTP/1.1 429 x\r\nContent-Length: 0\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n"
-		   "X-RateLimit-Reset-After: 1.5e3\r\n\r\n"};
+	struct failing failing = {1, "HTTP/1.1 429 x\r\nContent-Length: 0\r\nRetry-After: Wed, 21 "
+				     "Oct 2015 07:28:00 GMT\r\n"
+				     "X-RateLimit-Reset-After: 1.5e3\r\n\r\n"};
 	struct http_request q = {.method = "GET", .url = url};
 	struct answer a;
 

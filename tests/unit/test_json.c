@@ -19,8 +19,9 @@ static struct json_at parsed(const char *text)
 
 static void test_reads_every_type(void)
 {
-	struct json_at r = parsed("{\"s\":\"\\u00e9\\n\",\"i\":-5,\"n\":2.5,\"t\":true,\"z\":null,"
-				  "\"id\":\"18446744073709551615\",\"o\":{\"k\":[1,\"2\",{\"x\":3}]}}");
+	struct json_at r =
+		parsed("{\"s\":\"\\u00e9\\n\",\"i\":-5,\"n\":2.5,\"t\":true,\"z\":null,"
+		       "\"id\":\"18446744073709551615\",\"o\":{\"k\":[1,\"2\",{\"x\":3}]}}");
 	struct json_at o, k, e;
 	const char *s = NULL;
 	int64_t i = 0;

@@ -76,8 +76,9 @@ static void body_injection(void)
 static void test_injection_is_escaped(void)
 {
 	CHECK_INT(run_child(body_injection), 0);
-	CHECK_STR(got, "info prog: from=x\\x0aerror prog: forged\\x0d\\x1b[2J\\x7f\\xc2\\x9b\\xff ok "
-		       "\xc3\xa9\ninfo prog: \"\\x0a\\\"\"\n");
+	CHECK_STR(got,
+		  "info prog: from=x\\x0aerror prog: forged\\x0d\\x1b[2J\\x7f\\xc2\\x9b\\xff ok "
+		  "\xc3\xa9\ninfo prog: \"\\x0a\\\"\"\n");
 }
 
 static void body_long(void)

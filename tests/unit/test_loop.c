@@ -229,7 +229,8 @@ static void test_tick_keeps_time(void)
 	set_up();
 	CHECK_INT(loop_tick_start(loop, &t.tick, 5 * NS_PER_MS, on_tick, &t), 0);
 	CHECK(loop_run_until(loop, is_set, &t.done, LONG_MS));
-	/* However late the loop was, the periods add up: n periods never take less than their time. */
+	/* However late the loop was, the periods add up: n periods never take less than their time.
+	 */
 	CHECK(t.last_ns - start >= (int64_t)t.periods * 5 * NS_PER_MS);
 	CHECK(t.periods >= 100);
 	loop_destroy(loop);
@@ -355,7 +356,8 @@ static void stop(void *arg)
 	loop_stop(loop);
 }
 
-/* An idle loop must sleep: CPU time in one second of nothing, with a wide margin for the machine. */
+/* An idle loop must sleep: CPU time in one second of nothing, with a wide margin for the machine.
+ */
 static void test_idle_costs_nothing(void)
 {
 	struct rusage a, b;

@@ -26,7 +26,10 @@ static bool unless_validate_off(const struct settings *s, int line)
 }
 
 static const struct setting_key keys[] = {
-	{.name = "BOT_TOKEN", .type = SETTING_SECRET, .flags = SETTING_REQUIRED, .help = "the token"},
+	{.name = "BOT_TOKEN",
+	 .type = SETTING_SECRET,
+	 .flags = SETTING_REQUIRED,
+	 .help = "the token"},
 	{.name = "VOICE_CHANNEL_ID",
 	 .type = SETTING_SNOWFLAKE,
 	 .flags = SETTING_PER_LINE | SETTING_REQUIRED,
@@ -107,8 +110,8 @@ static const char *put(const char *name, const char *text, mode_t mode)
 	return p;
 }
 
-static int load(struct settings **s, const char *conf, const char *env_file, const char *const *environment,
-		const char *credentials)
+static int load(struct settings **s, const char *conf, const char *env_file,
+		const char *const *environment, const char *credentials)
 {
 	static const char *none[] = {NULL};
 	struct settings_sources sources = {
@@ -144,8 +147,8 @@ static void test_env_file_of_the_proof_of_concept(void)
 {
 	struct settings *s;
 
-	CHECK_INT(load(&s, NULL, "BOT_TOKEN=abc.def.ghi\nVOICE_CHANNEL_ID=81384788765712384\n", NULL,
-		       NULL),
+	CHECK_INT(load(&s, NULL, "BOT_TOKEN=abc.def.ghi\nVOICE_CHANNEL_ID=81384788765712384\n",
+		       NULL, NULL),
 		  0);
 	CHECK_STR(said, "");
 	CHECK_STR(settings_str(s, "BOT_TOKEN", 0), "abc.def.ghi");
@@ -174,7 +177,8 @@ static void test_order_of_sources(void)
 	put("credentials/cert", "-----BEGIN\nlines\n", 0600);
 	CHECK_INT(load(&s,
 		       "BOT_TOKEN = conf\nVOICE_CHANNEL_ID = 5\nCONNECT = command\nMAX_MINUTES=7\n",
-		       "BOT_TOKEN=env-file\nVOICE_CHANNEL_ID=6\nCONNECT=command\nVALIDATE=on\nSID=x\n",
+		       "BOT_TOKEN=env-file\nVOICE_CHANNEL_ID=6\nCONNECT=command\nVALIDATE=on\nSID="
+		       "x\n",
 		       environment, credentials),
 		  0);
 	CHECK_STR(settings_str(s, "BOT_TOKEN", 0), "from-credential");
@@ -196,12 +200,13 @@ static void test_lines(void)
 	struct settings *s;
 	int n = 0;
 
-	CHECK_INT(load(&s,
-		       "# comment\n; comment\nBOT_TOKEN = t\nVOICE_CHANNEL_ID=1\nCONNECT=call\n\n"
-		       "[line 1]\nVOICE_CHANNEL_ID = 2\nNUMBER = +1555, +1666 ,\n"
-		       "[ line 7 ]\nVOICE_CHANNEL_ID = 3\nCONNECT = command\nPHONE_PCM = \" x y \"\n",
-		       NULL, NULL, NULL),
-		  0);
+	CHECK_INT(
+		load(&s,
+		     "# comment\n; comment\nBOT_TOKEN = t\nVOICE_CHANNEL_ID=1\nCONNECT=call\n\n"
+		     "[line 1]\nVOICE_CHANNEL_ID = 2\nNUMBER = +1555, +1666 ,\n"
+		     "[ line 7 ]\nVOICE_CHANNEL_ID = 3\nCONNECT = command\nPHONE_PCM = \" x y \"\n",
+		     NULL, NULL, NULL),
+		0);
 	CHECK_INT(settings_line_count(s), 3);
 	n = settings_next_line(s, n);
 	CHECK_INT(n, 1);
@@ -225,34 +230,37 @@ static void test_every_error_is_one_line_with_place_and_expectation(void)
 	struct settings *s;
 
 	CHECK_INT(load(&s,
-		       "VOICE_CHANNEL_ID = general\nMAX_MINUTES = 1441\nconnect = call\nVALIDATE=maybe\n"
+		       "VOICE_CHANNEL_ID = general\nMAX_MINUTES = 1441\nconnect = "
+		       "call\nVALIDATE=maybe\n"
 		       "API_URL = http://discord.com/api\nLISTEN = 8080\nnonsense\nCERT=/no/such\n"
 		       "COLOUR = red\nNUMBER = 555\n[line x]\nWHATEVER=1\n[line 1]\nLISTEN = a:1\n"
 		       "VOICE_CHANNEL_ID=1\nVOICE_CHANNEL_ID=2\nCONNECT=never\n",
 		       NULL, environment, NULL),
 		  -EINVAL);
 	CHECK(!s);
-	CHECK_STR(told(),
-		  "error conf:3: there is no setting connect (did you mean CONNECT?)\n"
-		  "error conf:7: expected KEY = value\n"
-		  "error conf:9: there is no setting COLOUR\n"
-		  "error conf:11: expected [line N] with N from 0 to 63, got [line x]\n"
-		  "error conf:14: LISTEN is for the whole program: put it above the first [line N]\n"
-		  "error conf:16: VOICE_CHANNEL_ID is there already, at conf:15\n"
-		  "error conf:1: VOICE_CHANNEL_ID of line 0: expected an id: a number of 17 to 20 "
-		  "digits, got \"general\"\n"
-		  "error conf:17: CONNECT of line 1: expected command or call, got \"never\"\n"
-		  "error conf:2: MAX_MINUTES: expected a number from 1 to 1440, or off, got \"1441\"\n"
-		  "error conf:10: NUMBER of line 0: expected numbers such as +15551234567, got "
-		  "\"555\"\n"
-		  "error conf:5: API_URL: expected https://, because http:// in clear text is for "
-		  "loopback hosts only, got \"http://discord.com/api\"\n"
-		  "error conf:6: LISTEN: expected host:port, got \"8080\"\n"
-		  "error conf:4: VALIDATE: expected on or off, got \"maybe\"\n"
-		  "error conf:8: CERT: expected a file that can be read (No such file or "
-		  "directory), got \"/no/such\"\n"
-		  "error environment: LOG: expected error, warn, info or debug, got \"loud\"\n"
-		  "error BOT_TOKEN is required: the token\n");
+	CHECK_STR(
+		told(),
+		"error conf:3: there is no setting connect (did you mean CONNECT?)\n"
+		"error conf:7: expected KEY = value\n"
+		"error conf:9: there is no setting COLOUR\n"
+		"error conf:11: expected [line N] with N from 0 to 63, got [line x]\n"
+		"error conf:14: LISTEN is for the whole program: put it above the first [line N]\n"
+		"error conf:16: VOICE_CHANNEL_ID is there already, at conf:15\n"
+		"error conf:1: VOICE_CHANNEL_ID of line 0: expected an id: a number of 17 to 20 "
+		"digits, got \"general\"\n"
+		"error conf:17: CONNECT of line 1: expected command or call, got \"never\"\n"
+		"error conf:2: MAX_MINUTES: expected a number from 1 to 1440, or off, got "
+		"\"1441\"\n"
+		"error conf:10: NUMBER of line 0: expected numbers such as +15551234567, got "
+		"\"555\"\n"
+		"error conf:5: API_URL: expected https://, because http:// in clear text is for "
+		"loopback hosts only, got \"http://discord.com/api\"\n"
+		"error conf:6: LISTEN: expected host:port, got \"8080\"\n"
+		"error conf:4: VALIDATE: expected on or off, got \"maybe\"\n"
+		"error conf:8: CERT: expected a file that can be read (No such file or "
+		"directory), got \"/no/such\"\n"
+		"error environment: LOG: expected error, warn, info or debug, got \"loud\"\n"
+		"error BOT_TOKEN is required: the token\n");
 }
 
 static void test_required_under_a_condition(void)
@@ -262,7 +270,8 @@ static void test_required_under_a_condition(void)
 	CHECK_INT(load(&s, NULL, "BOT_TOKEN=t\nVOICE_CHANNEL_ID=1\nVALIDATE=yes\n", NULL, NULL),
 		  -EINVAL);
 	CHECK_STR(told(), "error SID is required unless VALIDATE=off: the account\n");
-	CHECK_INT(load(&s, "BOT_TOKEN=t\nVOICE_CHANNEL_ID=1\n[line 2]\n", NULL, NULL, NULL), -EINVAL);
+	CHECK_INT(load(&s, "BOT_TOKEN=t\nVOICE_CHANNEL_ID=1\n[line 2]\n", NULL, NULL, NULL),
+		  -EINVAL);
 	CHECK_STR(told(), "error VOICE_CHANNEL_ID of line 2 is required: where the sound goes\n");
 }
 
@@ -328,7 +337,8 @@ static void test_env_syntax(void)
 	CHECK_INT(settings_enum(s, "CONNECT", 0), 1);
 	CHECK_INT(settings_int(s, "MAX_MINUTES", 0), 6);
 	settings_unref(s);
-	CHECK_INT(load(&s, NULL, "A=1\nBOT_TOKEN=\"open\nVOICE_CHANNEL_ID=1\n", NULL, NULL), -EINVAL);
+	CHECK_INT(load(&s, NULL, "A=1\nBOT_TOKEN=\"open\nVOICE_CHANNEL_ID=1\n", NULL, NULL),
+		  -EINVAL);
 	CHECK(strstr(told(), "error env:2: the quote of BOT_TOKEN is not closed\n"));
 	/* lines are counted across a value of several lines */
 	CHECK_INT(load(&s, NULL, "SID=\"a\nb\"\nVOICE_CHANNEL_ID=x\nBOT_TOKEN=t\n", NULL, NULL),
@@ -353,8 +363,9 @@ static void test_secret_readable_by_others(void)
 	settings_unref(s);
 	CHECK_INT(chmod(dir, 0755), 0);
 	CHECK_INT(settings_load(&s, &program, &sources), -EINVAL);
-	CHECK_STR(told(), "error env:1: BOT_TOKEN: a secret in a file that others can read: chmod o-r "
-			  "env, or set ALLOW_READABLE_SECRETS=on\n");
+	CHECK_STR(told(),
+		  "error env:1: BOT_TOKEN: a secret in a file that others can read: chmod o-r "
+		  "env, or set ALLOW_READABLE_SECRETS=on\n");
 	CHECK(!strstr(said, "s3cr3t"));
 	sources.conf_file = put("conf", "ALLOW_READABLE_SECRETS = on\n", 0600);
 	CHECK_INT(settings_load(&s, &program, &sources), 0);
@@ -437,8 +448,8 @@ static void test_command_line(void)
 	close(saved);
 	close(null);
 	CHECK_INT(chdir(dir), 0);
-	good[2] = put("conf",
-			      "BOT_TOKEN=t\nVOICE_CHANNEL_ID=1\nLOOPLINE_RUNTIME_DIR=/tmp/x\n", 0600);
+	good[2] =
+		put("conf", "BOT_TOKEN=t\nVOICE_CHANNEL_ID=1\nLOOPLINE_RUNTIME_DIR=/tmp/x\n", 0600);
 	CHECK(settings_main(&s, &program, 3, (char **)good, &status));
 	CHECK_STR(getenv("LOOPLINE_RUNTIME_DIR"), "/tmp/x");
 	settings_unref(s);

@@ -18,7 +18,7 @@
 static void test_base64_rfc_vectors(void)
 {
 	static const char *const plain[] = {"", "f", "fo", "foo", "foob", "fooba", "foobar"};
-	static const char *const coded[] = {"",	    "Zg==",	"Zm8=",	   "Zm9v",
+	static const char *const coded[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
 					    "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
 
 	for (size_t i = 0; i < 7; i++) {
@@ -35,7 +35,7 @@ static void test_base64_rfc_vectors(void)
 
 static void test_base64_is_strict(void)
 {
-	static const char *const bad[] = {"Zg",	   "Zg=",  "Zg==Zg==", "Zh==", "Zm9=", "Z m=",
+	static const char *const bad[] = {"Zg",   "Zg=",    "Zg==Zg==", "Zh==", "Zm9=", "Z m=",
 					  "====", "Zm9v\n", "Zm-v",     "=AAA", "A=AA"};
 	uint8_t out[16];
 
@@ -81,13 +81,20 @@ static void test_url_encode(void)
 /* Boundaries of RFC 3629 section 4. */
 static void test_utf8(void)
 {
-	static const char *const good[] = {"",		"a",		"\xc2\x80",	   "\xdf\xbf",
-					   "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
-					   "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
-	static const char *const bad[] = {"\x80",	   "\xc0\x80",	   "\xc1\xbf",
-					  "\xe0\x9f\xbf",  "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-					  "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc2", "\xe2\x82",
-					  "\xc2\x41",	   "\xff"};
+	static const char *const good[] = {"",
+					   "a",
+					   "\xc2\x80",
+					   "\xdf\xbf",
+					   "\xe0\xa0\x80",
+					   "\xed\x9f\xbf",
+					   "\xee\x80\x80",
+					   "\xef\xbf\xbf",
+					   "\xf0\x90\x80\x80",
+					   "\xf4\x8f\xbf\xbf"};
+	static const char *const bad[] = {
+		"\x80",         "\xc0\x80",         "\xc1\xbf",         "\xe0\x9f\xbf",
+		"\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+		"\xc2",         "\xe2\x82",         "\xc2\x41",         "\xff"};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		CHECK(utf8_valid(good[i], strlen(good[i])));

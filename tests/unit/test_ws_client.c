@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_ws_client.c - the WebSocket client against a libwebsockets server (TLS and plain), and against
- * a scripted one that speaks frames by hand.
+ * test_ws_client.c - the WebSocket client against a libwebsockets server (TLS and plain), and
+ * against a scripted one that speaks frames by hand.
  */
 #include "tests/unit/unit.h"
 
@@ -452,8 +452,12 @@ static void test_connect_timeout_and_giving_up(void)
 	struct http_peer *peer = http_peer_start(never, NULL);
 	char url[64];
 	struct ws_client_config config = {
-		.url = url, .connect_timeout_ms = 200, .on_open = on_open,
-		.on_message = on_message, .on_close = on_close, .user = &s,
+		.url = url,
+		.connect_timeout_ms = 200,
+		.on_open = on_open,
+		.on_message = on_message,
+		.on_close = on_close,
+		.user = &s,
 	};
 
 	set_up();
@@ -481,7 +485,7 @@ static void test_addresses_that_are_not_allowed(void)
 	struct seen none = {0};
 
 	set_up();
-	log_level_set((enum log_level)-1);
+	log_level_set((enum log_level) - 1);
 	for (size_t i = 0; i < 4; i++) {
 		struct ws_client_config config = {.loop = loop, .url = bad[i]};
 		struct ws_client *client;
@@ -509,7 +513,8 @@ static void tls_case(const char *url, const char *ca, bool good)
 
 static void test_tls_verifies_chain_and_name(void)
 {
-	char dir[] = "/tmp/ws-tls-XXXXXX", ca[64], cert[64], key[64], other[64], url[64], command[64];
+	char dir[] = "/tmp/ws-tls-XXXXXX", ca[64], cert[64], key[64], other[64], url[64],
+	     command[64];
 	struct seen none = {0};
 	int port;
 
@@ -524,7 +529,7 @@ static void test_tls_verifies_chain_and_name(void)
 	port = serve(cert, key);
 	snprintf(url, sizeof(url), "wss://127.0.0.1:%d/", port);
 	tls_case(url, ca, true);
-	log_level_set((enum log_level)-1); /* libwebsockets tells of each bad certificate */
+	log_level_set((enum log_level) - 1); /* libwebsockets tells of each bad certificate */
 	tls_case(url, other, false);
 	tls_case(url, NULL, false);
 	tls_case(url, "/nonexistent.pem", false);
@@ -566,8 +571,8 @@ static bool upgrade(int fd, const char *request)
 /* "Hello" in three fragments with a ping between them, and each frame byte by byte. */
 static bool fragments(void *arg, int fd, const char *request, int number)
 {
-	static const uint8_t frames[] = {0x01, 2, 'H', 'e', 0x89, 1, 'p', 0x00, 2,
-					 'l', 'l', 0x80, 1, 'o'};
+	static const uint8_t frames[] = {0x01, 2, 'H', 'e', 0x89, 1, 'p',
+					 0x00, 2, 'l', 'l', 0x80, 1, 'o'};
 
 	if (!upgrade(fd, request))
 		return false;
