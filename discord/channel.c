@@ -109,8 +109,8 @@ static void join(struct channel *c, int64_t now_ns)
 
 static int64_t pause_next_ns(const struct channel *c)
 {
-	unsigned shift = c->tries < 7 ? c->tries : 7;
-	int64_t s = (1 << shift) / 2; /* 0, 1, 2, 4 ... */
+	unsigned shift = c->tries < 8 ? c->tries - 1 : 7;
+	int64_t s = (1 << shift) / 2; /* 0, 1, 2, 4 ... after the first, second ... failure */
 	return (s < PAUSE_CAP_S ? s : PAUSE_CAP_S) * NS_PER_SEC;
 }
 

@@ -461,6 +461,8 @@ static void on_payload(struct gateway *g, const struct json_at *root, int64_t no
 		return;
 	if (op == OP_DISPATCH && json_opt_int(root, "s", 0, INT64_C(1) << 53, &s) && s >= 0)
 		g->seq = s;
+	if (!json_good(root->doc))
+		return;
 	switch (op) {
 	case OP_DISPATCH:
 		if (g->state >= GATEWAY_IDENTIFYING && g->state <= GATEWAY_READY)

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_speaker.c - one person's packets in good order and bad: what is heard.
+ */
+#include "unit.h"
+
+#include "common/clock.h"
+#include "discord/rtp.h"
+#include "discord/speaker.h"
+
+#include <opus/opus.h>
+
+#define FRAME   960
+#define PACKETS 400
+
+static uint8_t opus[PACKETS][400];
+static int opus_bytes[PACKETS];
+static float heard[48000 * 10];
+static int heard_frames;
+static int64_t now_ns;
+
+/* A tone, encoded once as a desktop client would. */
+static void encode(bool fec)
+{
+	int err;
+	OpusEncoder *e = opus_encoder_create(48000, 1, OPUS_APPLICATION_VOIP, &err);
+	opus_encoder_ctl(e, OPUS_SET_BITRATE(fec ? 24000 : 64000));
+	opus_encoder_ctl(e, OPUS_SET_INBAND_FEC(fec));
+	opus_encoder_ctl(e, OPUS_SET_PACKET_LOSS_PERC(fec ? 20 : 0));
+	for (int k = 0; k < PACKETS; k++) {
+		float block[FRAME];
+		for (int i = 0; i < FRAME; i++) {
+			double at = (double)(k * FRAME + i) / 48000, v = 0;
+			/* redundancy is sent for what the encoder takes for speech */
+			for (int h = 1; fec && h <= 20; h++)
+				v += 0.8 * sin(2 * M_PI * 140 * h * at) / h *
+				     (0.6 + 0.4 * sin(2 * M_PI * 4 * at));
+			block[i] = 0.25f * (float)(fec ? v : sin(2 * M_PI * 313 * at));
+		}
+		opus_bytes[k] = opus_encode_float(e, block, FRAME, opus[k], sizeof(opus[k]));
+	}
+	opus_encoder_destroy(e);
+}
+
+static struct speaker *make(void)
+{
+	struct speaker *s;
+	CHECK_INT(speaker_create(&s), 0);
+	speaker_assign(s, 7);
+	heard_frames = 0;
+	now_ns = NS_PER_SEC;
+	return s;
+}
+
+/* Pulls 20 ms in 5 ms blocks. */
+static void pull(struct speaker *s)
+{
+	for (int i = 0; i < 4; i++) {
+		speaker_pull(s, now_ns, heard + heard_frames, 240);
+		heard_frames += 240;
+		now_ns += 5 * NS_PER_MS;
+	}
+}
+
+static void put(struct speaker *s, int k, uint16_t seq0, uint32_t ts0)
+{
+	speaker_packet(s, (uint16_t)(seq0 + k), ts0 + (uint32_t)k * FRAME, opus[k],
+		       (size_t)opus_bytes[k], now_ns);
+}
+
+static double rms(int from, int n)
+{
+	double sum = 0;
+	for (int i = from; i < from + n; i++)
+		sum += (double)heard[i] * heard[i];
+	return sqrt(sum / n);
+}
+
+/* Quietest and loudest 20 ms from 0.3 s on, relative to the tone. */
+static void extremes(double *low, double *high)
+{
+	*low = 9, *high = 0;
+	for (int at = 14400; at + FRAME <= heard_frames; at += 240) {
+		double r = rms(at, FRAME) / (0.25 / sqrt(2));
+		if (r < *low)
+			*low = r;
+		if (r > *high)
+			*high = r;
+	}
+}
+
+static void test_clean_stream(void)
+{
+	struct speaker *s = make();
+	struct speaker_stats stats;
+	double low, high;
+	for (int k = 0; k < 200; k++) {
+		put(s, k, 65500, 0xFFFFF000); /* both counters wrap on the way */
+		pull(s);
+	}
+	extremes(&low, &high);
+	CHECK(low > 0.95 && high < 1.05);
+	speaker_stats(s, &stats);
+	CHECK_INT(stats.packets, 200);
+	CHECK_INT(stats.lost, 0);
+	CHECK_INT(stats.bad, 0);
+	CHECK_INT(stats.plc, 0);
+	speaker_destroy(s);
+}
+
+static void test_reordering_and_duplicates_are_unheard(void)
+{
+	struct speaker *s = make();
+	struct speaker_stats stats;
+	double low, high;
+	for (int k = 0; k < 200; k += 2) {
+		put(s, k + 1, 10, 0); /* one before its predecessor, both twice */
+		put(s, k + 1, 10, 0);
+		put(s, k, 10, 0);
+		put(s, k, 10, 0);
+		pull(s);
+		pull(s);
+	}
+	extremes(&low, &high);
+	CHECK(low > 0.95 && high < 1.05);
+	speaker_stats(s, &stats);
+	CHECK_INT(stats.lost, 0);
+	speaker_destroy(s);
+}
+
+static void loss(bool fec, double low_bound, double high_bound)
+{
+	encode(fec);
+	struct speaker *s = make();
+	struct speaker_stats stats;
+	double low, high;
+	int lost = 0;
+	for (int k = 0; k < 200; k++) {
+		if (k > 20 && k % 10 == 0)
+			lost++;
+		else
+			put(s, k, 10, 0);
+		pull(s);
+	}
+	extremes(&low, &high);
+	CHECK(low > low_bound && high < high_bound);
+	speaker_stats(s, &stats);
+	CHECK_INT(stats.lost, lost);
+	if (fec) /* each loss is single, so each has a successor to be rebuilt from */
+		CHECK_INT(stats.fec, lost);
+	else
+		CHECK(stats.fec + stats.plc >= (uint64_t)lost);
+	speaker_destroy(s);
+	encode(false);
+}
+
+static void test_loss_is_concealed(void)
+{
+	loss(false, 0.5, 1.5);
+}
+
+static void test_loss_is_repaired_by_fec(void)
+{
+	loss(true, 0.1, 3); /* its loudness is modulated */
+}
+
+/* After the five silence frames nothing is made up, however long the pause. */
+static void test_pause_is_silent(void)
+{
+	struct speaker *s = make();
+	int k;
+	for (k = 0; k < 50; k++) {
+		put(s, k, 10, 0);
+		pull(s);
+	}
+	for (; k < 55; k++) {
+		speaker_packet(s, (uint16_t)(10 + k), (uint32_t)k * FRAME, rtp_silence_frame, 3, now_ns);
+		pull(s);
+	}
+	for (int i = 0; i < 25; i++)
+		pull(s);
+	CHECK(rms(heard_frames - 19200, 19200) == 0);
+	/* and speaking again is heard; the timestamps jumped, nothing was lost */
+	for (k = 100; k < 150; k++) {
+		speaker_packet(s, (uint16_t)(10 + k - 45), (uint32_t)k * FRAME, opus[k],
+			       (size_t)opus_bytes[k], now_ns);
+		pull(s);
+	}
+	CHECK_NEAR(rms(heard_frames - 9600, 9600), 0.25 / sqrt(2), 0.02);
+	struct speaker_stats stats;
+	speaker_stats(s, &stats);
+	CHECK_INT(stats.lost, 0);
+	CHECK_INT(stats.silence, 5);
+	speaker_destroy(s);
+}
+
+/* People with video on send silence frames for ever. */
+static void test_endless_silence_frames(void)
+{
+	struct speaker *s = make();
+	for (int k = 0; k < 200; k++) {
+		speaker_packet(s, (uint16_t)k, (uint32_t)k * FRAME, rtp_silence_frame, 3, now_ns);
+		pull(s);
+	}
+	CHECK(rms(0, heard_frames) == 0);
+	CHECK_INT(speaker_heard_ns(s), INT64_MIN);
+	speaker_destroy(s);
+}
+
+static void test_garbage_costs_itself(void)
+{
+	struct speaker *s = make();
+	unsigned seed = 5;
+	double low, high;
+	for (int k = 0; k < 200; k++) {
+		uint8_t junk[200];
+		for (size_t i = 0; i < sizeof(junk); i++)
+			junk[i] = (uint8_t)rand_r(&seed);
+		if (k > 20 && k % 20 == 0)
+			speaker_packet(s, (uint16_t)(10 + k), (uint32_t)k * FRAME,
+				       (const uint8_t *)"\xFF\xFF", 2, now_ns);
+		else
+			put(s, k, 10, 0);
+		speaker_packet(s, (uint16_t)(10 + k - 300), 0, junk, sizeof(junk), now_ns);
+		speaker_packet(s, (uint16_t)(10 + k), (uint32_t)k * FRAME, junk, 0, now_ns);
+		pull(s);
+	}
+	extremes(&low, &high);
+	CHECK(high < 4); /* the junk two hundred numbers back is another stream each time */
+	speaker_destroy(s);
+}
+
+static void test_random_packets_never_crash(void)
+{
+	struct speaker *s = make();
+	unsigned seed = 9;
+	for (int k = 0; k < 5000; k++) {
+		uint8_t junk[SPEAKER_PACKET_BYTES_MAX];
+		size_t n = 1 + (size_t)rand_r(&seed) % 60;
+		for (size_t i = 0; i < n; i++)
+			junk[i] = (uint8_t)rand_r(&seed);
+		speaker_packet(s, (uint16_t)(k + rand_r(&seed) % 5), (uint32_t)rand_r(&seed) % 96000,
+			       junk, n, now_ns);
+		if (heard_frames + FRAME > (int)(sizeof(heard) / sizeof(heard[0])))
+			heard_frames = 0;
+		pull(s);
+		for (int i = heard_frames - FRAME; i < heard_frames; i++)
+			CHECK(isfinite(heard[i]));
+	}
+	speaker_destroy(s);
+}
+
+static void test_another_stream_is_followed(void)
+{
+	struct speaker *s = make();
+	for (int k = 0; k < 50; k++) {
+		put(s, k, 10, 0);
+		pull(s);
+	}
+	for (int k = 0; k < 50; k++) { /* the client began anew */
+		put(s, k, 30000, 0x80000000);
+		pull(s);
+	}
+	CHECK_NEAR(rms(heard_frames - 9600, 9600), 0.25 / sqrt(2), 0.02);
+	speaker_destroy(s);
+}
+
+/* 10, 40 and 60 ms packets exist. */
+static void test_other_frame_lengths(void)
+{
+	static const int lengths[] = {480, 1920, 2880};
+	for (int l = 0; l < 3; l++) {
+		struct speaker *s = make();
+		int err, n = lengths[l];
+		OpusEncoder *e = opus_encoder_create(48000, 2, OPUS_APPLICATION_AUDIO, &err);
+		int64_t due = now_ns;
+		for (int k = 0; k * n < 96000; k++) {
+			float block[2880 * 2];
+			uint8_t packet[1275];
+			for (int i = 0; i < n; i++)
+				block[2 * i] = block[2 * i + 1] =
+					0.25f * sinf(2 * (float)M_PI * 313 * (float)(k * n + i) / 48000);
+			int bytes = opus_encode_float(e, block, n, packet, sizeof(packet));
+			due += (int64_t)n * NS_PER_SEC / 48000;
+			while (now_ns < due)
+				pull(s);
+			speaker_packet(s, (uint16_t)k, (uint32_t)(k * n), packet, (size_t)bytes, now_ns);
+		}
+		opus_encoder_destroy(e);
+		CHECK_NEAR(rms(heard_frames - 9600, 9600), 0.25 / sqrt(2), 0.02);
+		speaker_destroy(s);
+	}
+}
+
+static void test_leaving(void)
+{
+	struct speaker *s = make();
+	for (int k = 0; k < 50; k++) {
+		put(s, k, 10, 0);
+		pull(s);
+	}
+	speaker_end(s);
+	for (int i = 0; i < 20; i++)
+		pull(s);
+	CHECK(rms(heard_frames - 9600, 9600) == 0);
+	speaker_destroy(s);
+}
+
+int main(void)
+{
+	encode(false);
+	UNIT(test_clean_stream);
+	UNIT(test_reordering_and_duplicates_are_unheard);
+	UNIT(test_loss_is_concealed);
+	UNIT(test_loss_is_repaired_by_fec);
+	UNIT(test_pause_is_silent);
+	UNIT(test_endless_silence_frames);
+	UNIT(test_garbage_costs_itself);
+	UNIT(test_random_packets_never_crash);
+	UNIT(test_another_stream_is_followed);
+	UNIT(test_other_frame_lengths);
+	UNIT(test_leaving);
+	return unit_done();
+}
