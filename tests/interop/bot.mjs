@@ -26,20 +26,29 @@ let connection = null;
 let speaking = false;
 const heard = new Map(); // by user: counts, and how strong which tone is
 
-/** One period of the tone that lasts whole frames: encoded once per frame, phase kept. */
-function* tone() {
+// One second of the tone, a whole number of periods: encoded once, played round and round. All of
+// opusscript's memory is one heap whose growth breaks what was made before, so everything that is
+// needed is made here.
+const frames = [];
+{
 	const encoder = new OpusScript(48000, 2, OpusScript.Application.AUDIO);
-	let n = 0;
-	while (speaking) {
+	for (let n = 0; n < 2 * 48000; n += 960) {
 		const pcm = Buffer.alloc(960 * 4);
-		for (let i = 0; i < 960; i++, n++) {
-			const v = Math.round(5826 * Math.sin((2 * Math.PI * o.hz * n) / 48000)); // -15 dBFS
+		for (let i = 0; i < 960; i++) {
+			const v = Math.round(5826 * Math.sin((2 * Math.PI * o.hz * (n + i)) / 48000)); // -15 dBFS
 			pcm.writeInt16LE(v, 4 * i);
 			pcm.writeInt16LE(v, 4 * i + 2);
 		}
-		yield Buffer.from(encoder.encode(pcm, 960));
+		const frame = Buffer.from(encoder.encode(pcm, 960));
+		if (n >= 48000) frames.push(frame);
 	}
 	encoder.delete();
+}
+const decoders = Array.from({ length: 8 }, () => new OpusScript(48000, 1));
+const decoderOf = new Map(); // by user
+
+function* tone() {
+	for (let n = 0; speaking; n++) yield frames[n % frames.length];
 }
 
 /** Power of a tone in mono samples, relative to the whole. */
@@ -56,7 +65,8 @@ function share(samples, hz) {
 
 function listen(user) {
 	if (!connection || heard.get(user)?.open) return;
-	const h = heard.get(user) ?? { packets: 0, silent: 0, bad: 0, decoder: new OpusScript(48000, 1), pcm: [] };
+	if (!decoderOf.has(user)) decoderOf.set(user, decoders[decoderOf.size]);
+	const h = heard.get(user) ?? { packets: 0, silent: 0, bad: 0, decoder: decoderOf.get(user), pcm: [] };
 	h.open = true;
 	heard.set(user, h);
 	const stream = connection.receiver.subscribe(user, { end: { behavior: EndBehaviorType.Manual } });
@@ -126,7 +136,12 @@ const commands = {
 			out[user] = { packets: h.packets, silent: h.silent, bad: h.bad, share: share(pcm, tones?.[user] ?? 1000) };
 			h.packets = h.silent = h.bad = 0;
 		}
-		return { heard: out };
+		return {
+			heard: out,
+			status: connection?.state.status,
+			speakers: [...(connection?.receiver.speaking.users.keys() ?? [])],
+			known: [...(connection?.receiver.ssrcMap.map.values() ?? [])].map((v) => v.userId),
+		};
 	},
 	async dave() {
 		const s = session();

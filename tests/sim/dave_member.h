@@ -29,6 +29,7 @@ enum dave_member_request {
 	DAVE_MEMBER_BINARY = 'B',     /* u8 op, payload: ops 25, 27, 29, 30 */
 	DAVE_MEMBER_TICK = 'T',       /* - */
 	DAVE_MEMBER_SEAL = 'E',       /* Opus; END has the frame */
+	DAVE_MEMBER_VERIFY = 'V',     /* u64 user; END has the verification code */
 	DAVE_MEMBER_OPEN = 'R',       /* u64 user, frame; END has the Opus packet */
 };
 

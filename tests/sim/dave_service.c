@@ -20,6 +20,7 @@
 
 #define LEAVES_MAX    1024
 #define PROPOSALS_MAX 200
+#define LAPSED_MAX    256
 
 enum phase { PHASE_IDLE, PHASE_PROPOSED, PHASE_TRANSITION };
 
@@ -66,6 +67,9 @@ struct dave_room {
 	uint32_t leaf_count; /* width, a power of two */
 	struct proposal proposals[PROPOSALS_MAX];
 	size_t proposal_count;
+	/* references of proposals that have lapsed: a commit to them is late, not wrong */
+	uint8_t lapsed[LAPSED_MAX][WIRE_HASH_BYTES];
+	size_t lapsed_count;
 	/* transition */
 	uint16_t last_transition, transition;
 	int transition_version;
@@ -166,6 +170,8 @@ static size_t followers(const struct dave_room *r)
 static void proposals_clear(struct dave_room *r)
 {
 	for (size_t i = 0; i < r->proposal_count; i++) {
+		memcpy(r->lapsed[r->lapsed_count++ % LAPSED_MAX], r->proposals[i].ref,
+		       WIRE_HASH_BYTES);
 		wire_clear(&r->proposals[i].message);
 		wire_clear(&r->proposals[i].key_package);
 	}
@@ -454,6 +460,17 @@ static struct proposal *proposal_by_ref(struct dave_room *r, const uint8_t *ref)
 	return NULL;
 }
 
+static bool lapsed(const struct dave_room *r, const uint8_t *ref)
+{
+	size_t n = r->lapsed_count < LAPSED_MAX ? r->lapsed_count : LAPSED_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(r->lapsed[i], ref, WIRE_HASH_BYTES) == 0)
+			return true;
+	}
+	return memcmp(r->stranger_ref, ref, WIRE_HASH_BYTES) == 0;
+}
+
 /* NULL: take it; "": it came too late, which is nobody's fault; else what is wrong. */
 static const char *commit_refuse(struct dave_client *c, const struct wire_commit *m)
 {
@@ -464,6 +481,12 @@ static const char *commit_refuse(struct dave_client *c, const struct wire_commit
 		return "commit for another group";
 	if (m->epoch != r->epoch || r->phase != PHASE_PROPOSED || !client_commits(r, c))
 		return "";
+	if (r->config.prefer && r->config.prefer != c->user) {
+		const struct dave_client *first = client_find(r, r->config.prefer);
+
+		if (first && client_commits(r, first))
+			return "";
+	}
 	if (r->epoch ? m->sender >= r->leaf_count || r->leaves[m->sender].user != c->user
 		     : m->sender != 0)
 		return "commit from a leaf that is not the sender's";
@@ -476,7 +499,9 @@ static const char *commit_refuse(struct dave_client *c, const struct wire_commit
 		}
 		/* Crossed with a revocation or an addition: a new one is on its way. */
 		if (!p || !proposal_concerns(p, c))
-			return p ? "" : "commit refers to a proposal never made";
+			return p || lapsed(r, m->refs[i])
+				       ? ""
+				       : "commit refers to a proposal never made";
 		adds += p->key_package.len != 0;
 		removes += p->key_package.len == 0;
 	}

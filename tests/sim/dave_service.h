@@ -41,6 +41,7 @@ struct dave_room_config {
 	const struct dave_room_ops *ops;
 	void *context;                 /* for complain and event */
 	bool first_transition_nonzero; /* the first group's id has been seen as 0, not always */
+	uint64_t prefer;               /* commits of others lose while this user can commit; 0: nobody */
 	bool overlap;                  /* propose without waiting for the last transition's end */
 	int64_t transition_ns;         /* op 22 comes after this even if an op 23 is missing */
 	int64_t commit_ns;             /* without a commit for so long the group is begun anew */

@@ -32,7 +32,9 @@ struct end {
 	struct party *party;
 	uint32_t number; /* in the member program */
 	char code[DAVE_MEMBER_CODE];
-	uint64_t misunderstood;
+	uint64_t misunderstood; /* encrypted, and we could not read it */
+	uint64_t plain_refused; /* sent in the clear where it must not: real clients do so at
+				   joining */
 };
 
 /* What a member of ours has to say to the service, not yet said: the service may be in the middle
@@ -478,14 +480,29 @@ static const char *service_command(void *room, const cJSON *o, cJSON *answer)
 		rc = dave_room_fault(r->service, user, (enum dave_fault)fault);
 	} else if (!strcmp(what, "stranger")) {
 		rc = dave_room_propose_stranger(r->service, user, id_of(o, "stranger"));
+	} else if (!strcmp(what, "verify")) {
+		uint8_t code[4096];
+		uint64_t other = id_of(o, "other");
+		size_t len = 0;
+
+		rc = -ENOENT;
+		for (struct end *e = r->ends; e; e = e->next) {
+			if (e->user == user && !e->voice)
+				rc = engine_ask(e, DAVE_MEMBER_VERIFY, &other, sizeof(other), NULL,
+						0, code, &len);
+		}
+		code[rc ? 0 : len] = '\0';
+		cJSON_AddStringToObject(answer, "code", (const char *)code);
 	} else if (!strcmp(what, "config")) {
 		struct dave_room_config *c = dave_room_config(r->service);
 
 		c->overlap = sim_flag(o, "overlap", c->overlap);
 		c->first_transition_nonzero =
 			sim_flag(o, "first_transition_nonzero", c->first_transition_nonzero);
+		if (cJSON_HasObjectItem(o, "prefer"))
+			c->prefer = id_of(o, "prefer");
 	} else if (strcmp(what, "state")) {
-		return "do is state, config, downgrade, upgrade, rekey, fault or stranger";
+		return "do is state, verify, config, downgrade, upgrade, rekey, fault or stranger";
 	}
 	room_arm(r);
 	cJSON_AddNumberToObject(answer, "version", dave_room_version(r->service));
@@ -589,12 +606,17 @@ bool discord_dave_open(struct party *p, const struct party *from, struct rtp_pac
 {
 	struct end *e = end_of_party(p);
 	size_t len;
+	int rc;
 
 	if (!e)
 		return true;
-	if (engine_ask(e, DAVE_MEMBER_OPEN, &from->user->id, sizeof(from->user->id), k->payload,
-		       k->len, buf, &len)) {
-		e->misunderstood++;
+	rc = engine_ask(e, DAVE_MEMBER_OPEN, &from->user->id, sizeof(from->user->id), k->payload,
+			k->len, buf, &len);
+	if (rc) {
+		if (rc == -EACCES)
+			e->plain_refused++;
+		else
+			e->misunderstood++;
 		return false;
 	}
 	k->payload = buf;

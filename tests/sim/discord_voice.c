@@ -122,9 +122,12 @@ void sim_dave_send_binary(struct voice_session *c, int op, const uint8_t *payloa
 
 void voice_room_send(struct channel *c, const struct party *except, int op, cJSON *d)
 {
-	for (struct party *p = c->parties; p; p = p->next)
-		if (p != except && p->voice && p->voice->described)
+	for (struct party *p = c->parties; p; p = p->next) {
+		/* op 5 also before the session description: nobody would tell it afterwards */
+		if (p != except && p->voice &&
+		    (op == 5 ? p->voice->identified : p->voice->described))
 			voice_send(p->voice, op, cJSON_Duplicate(d, 1), true);
+	}
 	cJSON_Delete(d);
 }
 
