@@ -40,6 +40,7 @@ struct message {
 };
 
 struct connection {
+	struct loop_socket socket; /* first: what the vhost's protocol goes by */
 	struct connection *prev, *next;
 	struct api_server *server;
 	struct lws *wsi;
@@ -112,6 +113,8 @@ static void follower_gone(struct connection *c)
 		s->config.on_gone(s->config.user, id);
 }
 
+static lws_callback_function callback;
+
 static void adopt(struct api_server *s, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
@@ -140,6 +143,7 @@ static void adopt(struct api_server *s, int fd)
 		return;
 	}
 	c->wsi = wsi;
+	c->socket.callback = callback;
 	lws_set_opaque_user_data(wsi, c);
 	c->next = s->connections;
 	if (c->next)
@@ -536,25 +540,8 @@ static int on_upgrade(struct connection *c)
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		    size_t len)
 {
-	struct connection *c;
+	struct connection *c = user;
 
-	switch (reason) {
-	case LWS_CALLBACK_HTTP:
-	case LWS_CALLBACK_HTTP_BODY:
-	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-	case LWS_CALLBACK_ESTABLISHED:
-	case LWS_CALLBACK_RECEIVE:
-	case LWS_CALLBACK_SERVER_WRITEABLE:
-	case LWS_CALLBACK_CLOSED:
-	case LWS_CALLBACK_WSI_DESTROY:
-		break;
-	default:
-		return 0;
-	}
-	c = lws_get_opaque_user_data(wsi);
-	if (!c)
-		return reason == LWS_CALLBACK_CLOSED || reason == LWS_CALLBACK_WSI_DESTROY ? 0 : -1;
 	switch (reason) {
 	case LWS_CALLBACK_HTTP:
 		return on_http(c);
@@ -582,11 +569,6 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return 0;
 	}
 }
-
-static const struct lws_protocols protocols[] = {
-	{.name = "loopline-api", .callback = callback},
-	{0},
-};
 
 /* ---- the server ---------------------------------------------------------------------- */
 
@@ -639,7 +621,7 @@ int api_server_create(struct api_server **out, struct loop *loop,
 	err = api_listen(&s->socket, config->path);
 	s->config.path = s->socket.path;
 	if (!err) {
-		s->vhost = loop_server_vhost(loop, protocols);
+		s->vhost = loop_server_vhost(loop);
 		if (!s->vhost)
 			err = -ENOMEM;
 	}

@@ -119,9 +119,20 @@ int loop_signals(struct loop *loop, void (*fn)(void *arg, int signo), void *arg)
  */
 struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file);
 /*
- * The one vhost for sockets that their owner accepts and gives to lws_adopt_socket_vhost(), made at
- * first use; protocols must be static. Used by api_server.
+ * Connections that their owner accepts and gives to lws_adopt_socket_vhost().
+ *
+ * Quirk of libwebsockets 4.1.6: all vhosts that do not listen by themselves have the same "port",
+ * and a request moves to the first vhost of its port (virtual hosting), whichever its connection
+ * was adopted by. So all of them have one protocol, which goes by the connection: its opaque user
+ * data (lws_set_opaque_user_data(), right after the adoption) begins with this.
  */
-struct lws_vhost *loop_server_vhost(struct loop *loop, const struct lws_protocols *protocols);
+struct loop_socket {
+	lws_callback_function *callback; /* `user` is the opaque user data */
+};
+extern const struct lws_protocols loop_server_protocols[];
+
+/* The vhost for such connections in clear text, made at first use. For TLS make one with
+ * loop_server_protocols. */
+struct lws_vhost *loop_server_vhost(struct loop *loop);
 
 #endif

@@ -23,7 +23,7 @@
 
 struct loop_vhosts {
 	struct loop_vhosts *next;
-	const struct lws_protocols *served; /* a server's; NULL: a client vhost */
+	bool served; /* the one of loop_server_vhost() */
 	char name[24];                      /* libwebsockets keeps the pointer */
 	char *ca_file;                      /* NULL: system store */
 	struct lws_vhost *vhost;
@@ -99,7 +99,21 @@ struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file)
 	return item->vhost;
 }
 
-struct lws_vhost *loop_server_vhost(struct loop *loop, const struct lws_protocols *protocols)
+static int socket_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+			   size_t len)
+{
+	struct loop_socket *socket = wsi ? lws_get_opaque_user_data(wsi) : NULL;
+
+	/* none: before the owner has set it, after it has let go, and for the vhost's own events */
+	return socket ? socket->callback(wsi, reason, socket, in, len) : 0;
+}
+
+const struct lws_protocols loop_server_protocols[] = {
+	{.name = "loopline", .callback = socket_callback},
+	{0},
+};
+
+struct lws_vhost *loop_server_vhost(struct loop *loop)
 {
 	/* Ends a follower that is gone without a word. */
 	static const lws_retry_bo_t policy = {.secs_since_valid_ping = 20,
@@ -108,16 +122,16 @@ struct lws_vhost *loop_server_vhost(struct loop *loop, const struct lws_protocol
 	struct lws_context_creation_info info;
 
 	for (item = *list; item; item = item->next)
-		if (item->served == protocols)
+		if (item->served)
 			return item->vhost;
 	item = calloc(1, sizeof(*item));
 	if (!item)
 		return NULL;
-	item->served = protocols;
+	item->served = true;
 	snprintf(item->name, sizeof(item->name), "server");
 	loop_vhost_info(&info);
 	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-	info.protocols = protocols;
+	info.protocols = loop_server_protocols;
 	info.vhost_name = item->name;
 	info.retry_and_idle_policy = &policy;
 	info.timeout_secs = 10;
