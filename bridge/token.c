@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <openssl/crypto.h>
+
+#include "common/encode.h"
+#include "common/random.h"
 
 struct token {
 	char text[TOKEN_CHARS + 1]; /* "" marks a free entry */
@@ -37,14 +39,12 @@ void token_store_destroy(struct token_store *store)
 int token_issue(struct token_store *store, char out[TOKEN_CHARS + 1], const char *call_sid,
 		int64_t now_ns)
 {
-	static const char hex[] = "0123456789abcdef";
 	unsigned char random[TOKEN_CHARS / 2];
 	struct token *token = NULL;
 
 	if (strlen(call_sid) >= TOKEN_SID_BYTES)
 		return -EINVAL;
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return -EIO;
+	random_bytes(random, sizeof(random));
 
 	for (int i = 0; i < TOKEN_OUTSTANDING; i++) {
 		struct token *t = &store->entry[i];
@@ -56,11 +56,7 @@ int token_issue(struct token_store *store, char out[TOKEN_CHARS + 1], const char
 		if (!token || t->issued_ns < token->issued_ns)
 			token = t;
 	}
-	for (size_t i = 0; i < sizeof(random); i++) {
-		out[2 * i] = hex[random[i] >> 4];
-		out[2 * i + 1] = hex[random[i] & 15];
-	}
-	out[TOKEN_CHARS] = '\0';
+	hex_encode(out, random, sizeof(random));
 	memcpy(token->text, out, TOKEN_CHARS + 1);
 	strcpy(token->call_sid, call_sid);
 	token->issued_ns = now_ns;

@@ -26,8 +26,7 @@ void token_store_destroy(struct token_store *store);
 
 /*
  * Issues a token for `call_sid` at `now_ns`, terminated, into `out`. With TOKEN_OUTSTANDING of them
- * alive the oldest gives way. Returns 0, -EINVAL for a CallSid that is too long, or -EIO when the
- * system has no random bytes.
+ * alive the oldest gives way. Returns 0, or -EINVAL for a CallSid that is too long.
  */
 int token_issue(struct token_store *store, char out[TOKEN_CHARS + 1], const char *call_sid,
 		int64_t now_ns);
