@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * line.c - see line.h.
+ */
+#include "bridge/line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alsa/mixer.h"
+#include "alsa/resampler.h"
+#include "bridge/pace.h"
+#include "common/clock.h"
+
+#define RATE        48000
+#define OUT_MAX     (PORT_BLOCK_MAX + PACE_CATCH_UP) /* most frames a tick can send to the callers */
+#define OUT_PIECE   960
+#define RING        8192 /* frames of the others' voices; a power of two */
+#define RING_SPARE  1440 /* more than this unread besides what is due, and the oldest are left out */
+#define BLOCKS_MAX  8    /* of one tick; port_due() asks for no more after a standstill */
+#define FADE_FRAMES LINE_BLOCK_FRAMES
+
+struct leg {
+	struct line *line;
+	struct leg *next;
+	struct waiting *waiting;
+	void (*frame)(void *user, const uint8_t frame[G711_FRAME_BYTES], int64_t now_ns);
+	void *user;
+	unsigned cushion_frames;
+
+	bool active;   /* a stream is there */
+	bool leaving;  /* fade once, then suspend */
+	bool doomed;   /* ... and free */
+	bool notice;
+	double trim_ppm, out_ppm;
+
+	/* in */
+	struct playout *playout;
+	float voice[LINE_BLOCK_FRAMES];
+	bool sounding; /* voice is not digital silence, and is in the mixer's sum */
+
+	/* out */
+	float others[RING]; /* by line->written, line->read */
+	uint64_t waiting_at, notice_at;
+	float waiting_gain; /* 0..1, ramped */
+	struct limiter limiter;
+	struct resampler *resampler;
+	uint8_t out[G711_FRAME_BYTES];
+	unsigned out_fill;
+	uint64_t frames_out, silent_out;
+};
+
+struct line {
+	int number;
+	struct port *phone, *discord;
+	struct leg *legs;
+	size_t leg_count;
+	bool connected;
+	bool running;
+	unsigned linger;
+
+	struct mixer *mixer;
+	struct limiter limiter;
+	int64_t pull_ns; /* nominal time of the last block */
+	uint64_t written, read; /* of the legs' rings */
+
+	struct pace pace;
+	float in[OUT_MAX];
+	int64_t last_tick_ns;
+	struct line_stats stats;
+};
+
+int line_create(struct line **out, int number, const char *phone_pcm, const char *discord_pcm)
+{
+	struct port_params phone = {.name = phone_pcm, .direction = PORT_PLAYBACK,
+				    .period_frames = LINE_BLOCK_FRAMES};
+	struct port_params discord = {.name = discord_pcm, .direction = PORT_CAPTURE,
+				      .period_frames = LINE_BLOCK_FRAMES,
+				      .backlog_frames = PACE_CATCH_UP};
+	struct line *line = calloc(1, sizeof(*line));
+	int err;
+
+	*out = NULL;
+	if (!line)
+		return -ENOMEM;
+	line->number = number;
+	err = port_create(&line->phone, &phone);
+	if (err)
+		goto out;
+	err = port_create(&line->discord, &discord);
+	if (err)
+		goto out;
+	port_allow_create(line->phone, true);
+	port_allow_create(line->discord, true);
+	err = mixer_create(&line->mixer, LINE_BLOCK_FRAMES);
+	if (err)
+		goto out;
+	limiter_init(&line->limiter, RATE);
+	*out = line;
+	line = NULL;
+out:
+	line_destroy(line);
+	return err;
+}
+
+static void leg_free(struct leg *leg)
+{
+	waiting_unref(leg->waiting);
+	playout_destroy(leg->playout);
+	resampler_destroy(leg->resampler);
+	free(leg);
+}
+
+void line_destroy(struct line *line)
+{
+	if (!line)
+		return;
+	while (line->legs) {
+		struct leg *leg = line->legs;
+
+		line->legs = leg->next;
+		leg_free(leg);
+	}
+	mixer_destroy(line->mixer);
+	port_destroy(line->discord);
+	port_destroy(line->phone);
+	free(line);
+}
+
+int line_number(const struct line *line)
+{
+	return line->number;
+}
+
+struct port *line_phone(const struct line *line)
+{
+	return line->phone;
+}
+
+struct port *line_discord(const struct line *line)
+{
+	return line->discord;
+}
+
+size_t line_leg_count(const struct line *line)
+{
+	return line->leg_count;
+}
+
+void line_set_connected(struct line *line, bool connected)
+{
+	line->connected = connected;
+}
+
+bool line_connected(const struct line *line)
+{
+	return line->connected;
+}
+
+void line_stats(const struct line *line, struct line_stats *out)
+{
+	*out = line->stats;
+}
+
+/* ---- callers to "phone" --------------------------------------------------------------------- */
+
+static void fade_out(float *block)
+{
+	for (int i = 0; i < FADE_FRAMES; i++)
+		block[i] *= 1.0f - (float)(i + 1) / FADE_FRAMES;
+}
+
+static bool echoes(const struct leg *leg)
+{
+	return !leg->line->connected && !leg->notice && waiting_kind(leg->waiting) == WAITING_ECHO;
+}
+
+/* What a leg hears of the line's voices: all but its own. */
+static void keep_others(struct line *line, struct leg *leg)
+{
+	float block[LINE_BLOCK_FRAMES];
+	size_t at = line->written & (RING - 1), first = RING - at;
+
+	if (leg->sounding && !echoes(leg))
+		mixer_sum_without(line->mixer, leg->voice, block);
+	else
+		mixer_sum(line->mixer, block);
+	if (first > LINE_BLOCK_FRAMES)
+		first = LINE_BLOCK_FRAMES;
+	memcpy(leg->others + at, block, first * sizeof(float));
+	memcpy(leg->others, block + first, (LINE_BLOCK_FRAMES - first) * sizeof(float));
+}
+
+/* One block of all callers, to "phone" and to each other. */
+static void mix_block(struct line *line, int64_t due_ns, int64_t now_ns)
+{
+	float sum[LINE_BLOCK_FRAMES];
+
+	mixer_begin(line->mixer);
+	for (struct leg *leg = line->legs; leg; leg = leg->next) {
+		leg->sounding = (leg->active || leg->leaving) &&
+				playout_pull(leg->playout, due_ns, leg->voice, LINE_BLOCK_FRAMES);
+		if (leg->leaving) {
+			fade_out(leg->voice);
+			leg->leaving = false;
+			playout_reset(leg->playout);
+		}
+		if (leg->sounding)
+			mixer_add(line->mixer, leg->voice);
+	}
+	mixer_sum(line->mixer, sum);
+	limiter_run(&line->limiter, sum, LINE_BLOCK_FRAMES);
+	port_write_mono(line->phone, sum, LINE_BLOCK_FRAMES, now_ns);
+
+	for (struct leg *leg = line->legs; leg; leg = leg->next)
+		if (leg->active)
+			keep_others(line, leg);
+	line->written += LINE_BLOCK_FRAMES;
+	line->stats.blocks++;
+}
+
+/*
+ * The nominal time of the next block: one block after the last, drawn slowly towards the wake-ups,
+ * whose own times jitter.
+ */
+static int64_t next_pull_ns(struct line *line, int64_t now_ns)
+{
+	int64_t nominal = line->pull_ns + LINE_TICK_NS, error = now_ns - nominal;
+
+	if (line->pull_ns == 0 || error > 3 * LINE_TICK_NS || error < -3 * LINE_TICK_NS)
+		nominal = now_ns;
+	else
+		nominal += error / 64;
+	line->pull_ns = nominal;
+	return nominal;
+}
+
+static void write_phone(struct line *line, int64_t now_ns)
+{
+	size_t due = port_due(line->phone, LINE_BLOCK_FRAMES, now_ns) / LINE_BLOCK_FRAMES;
+
+	if (due > BLOCKS_MAX)
+		due = BLOCKS_MAX;
+	for (size_t i = 0; i < due; i++) {
+		int64_t wake_ns = now_ns - (int64_t)(due - 1 - i) * LINE_TICK_NS;
+
+		mix_block(line, next_pull_ns(line, wake_ns), now_ns);
+	}
+}
+
+/* ---- "discord" to the callers --------------------------------------------------------------- */
+
+static void leg_emit(struct leg *leg, int64_t now_ns)
+{
+	bool silent = true;
+
+	for (int i = 0; i < G711_FRAME_BYTES && silent; i++)
+		silent = leg->out[i] == G711_ULAW_SILENCE;
+	leg->frames_out++;
+	leg->silent_out += silent;
+	leg->out_fill = 0;
+	leg->frame(leg->user, leg->out, now_ns);
+}
+
+/* Adds what plays while the caller waits, with a ramp where it comes and goes. */
+static void add_waiting(struct leg *leg, float *block, unsigned n)
+{
+	float tone[OUT_PIECE];
+	bool wanted = leg->notice || !leg->line->connected;
+
+	if (!wanted && leg->waiting_gain == 0)
+		return;
+	bool sound = leg->notice ? notice_fill(&leg->notice_at, tone, n)
+				 : waiting_fill(leg->waiting, &leg->waiting_at, tone, n);
+	float step = (wanted ? 1.0f : -1.0f) / FADE_FRAMES, gain = leg->waiting_gain;
+
+	for (unsigned i = 0; i < n; i++) {
+		gain += step;
+		gain = gain > 1 ? 1 : gain < 0 ? 0 : gain;
+		if (sound)
+			block[i] += gain * tone[i];
+	}
+	leg->waiting_gain = gain;
+	if (gain == 0) {
+		leg->waiting_at = 0; /* the next wait begins with a ring */
+		leg->notice_at = 0;
+	}
+}
+
+static void leg_hear(struct leg *leg, const float *in, unsigned n, uint64_t ring_at,
+		     unsigned ring_frames, int64_t now_ns)
+{
+	float block[OUT_PIECE], narrow[OUT_PIECE];
+	uint8_t ulaw[OUT_PIECE];
+	unsigned made;
+
+	for (unsigned i = 0; i < n; i++)
+		block[i] = in[i] + (i < ring_frames ? leg->others[(ring_at + i) & (RING - 1)] : 0);
+	add_waiting(leg, block, n);
+	limiter_run(&leg->limiter, block, n);
+	made = resampler_push(leg->resampler, block, n, narrow);
+	g711_ulaw_encode_float(ulaw, narrow, made);
+	for (unsigned i = 0; i < made; i++) {
+		leg->out[leg->out_fill++] = ulaw[i];
+		if (leg->out_fill == G711_FRAME_BYTES)
+			leg_emit(leg, now_ns);
+	}
+}
+
+static void steer(struct leg *leg)
+{
+	/* The far end plays by the clock that its own sound comes by; a trim drains its queue. */
+	double ppm = leg->trim_ppm - playout_ppm(leg->playout);
+
+	if (ppm != leg->out_ppm)
+		resampler_set_ppm(leg->resampler, ppm);
+	leg->out_ppm = ppm;
+}
+
+static void read_discord(struct line *line, int64_t now_ns)
+{
+	unsigned captured = (unsigned)port_read_mono(line->discord, line->in + PACE_CATCH_UP,
+						     PORT_BLOCK_MAX, now_ns);
+	struct pace_plan plan =
+		pace_run(&line->pace, captured, !port_is_open(line->discord), now_ns);
+	unsigned total = plan.silence + captured - plan.skip;
+	/* the captured frames lie behind room for the most silence there can be */
+	float *in = line->in + PACE_CATCH_UP + plan.skip - plan.silence;
+	uint64_t unread = line->written - line->read;
+
+	memset(in, 0, plan.silence * sizeof(float));
+	line->stats.silence_frames += plan.silence;
+	line->stats.skipped_frames += plan.skip;
+	if (unread > total + RING_SPARE)
+		line->read = line->written - total - RING_SPARE / 3;
+
+	for (unsigned at = 0; at < total; at += OUT_PIECE) {
+		unsigned n = total - at < OUT_PIECE ? total - at : OUT_PIECE;
+		uint64_t left = line->written - line->read;
+		unsigned ring_frames = left < n ? (unsigned)left : n;
+
+		for (struct leg *leg = line->legs; leg; leg = leg->next) {
+			if (!leg->active)
+				continue;
+			steer(leg);
+			leg_hear(leg, in + at, n, line->read, ring_frames, now_ns);
+		}
+		line->read += ring_frames;
+	}
+}
+
+/* ---- the tick ------------------------------------------------------------------------------- */
+
+static bool wants_to_run(const struct line *line)
+{
+	for (const struct leg *leg = line->legs; leg; leg = leg->next)
+		if (leg->active || leg->leaving)
+			return true;
+	return false;
+}
+
+static void sweep(struct line *line)
+{
+	for (struct leg **at = &line->legs; *at;) {
+		struct leg *leg = *at;
+
+		if (leg->doomed && !leg->leaving) {
+			*at = leg->next;
+			leg_free(leg);
+		} else {
+			at = &leg->next;
+		}
+	}
+}
+
+bool line_tick(struct line *line, int64_t now_ns)
+{
+	if (wants_to_run(line)) {
+		line->linger = LINE_LINGER_TICKS;
+		if (!line->running) {
+			port_start(line->phone, now_ns);
+			port_start(line->discord, now_ns);
+			pace_start(&line->pace, now_ns);
+			line->pull_ns = 0;
+			line->last_tick_ns = now_ns;
+			line->read = line->written;
+			line->running = true;
+		}
+	} else if (line->running && line->linger-- == 0) {
+		port_stop(line->phone);
+		port_stop(line->discord);
+		line->running = false;
+	}
+	if (!line->running) {
+		sweep(line);
+		return false;
+	}
+	line->stats.ticks++;
+	if (now_ns - line->last_tick_ns > 2 * LINE_TICK_NS)
+		line->stats.late_ticks++;
+	line->last_tick_ns = now_ns;
+	write_phone(line, now_ns);
+	read_discord(line, now_ns);
+	sweep(line);
+	return true;
+}
+
+/* ---- legs ----------------------------------------------------------------------------------- */
+
+int leg_create(struct leg **out, struct line *line, const struct leg_config *config)
+{
+	struct playout_config playout = {.rate = G711_RATE_HZ};
+	struct leg *leg;
+	int err;
+
+	*out = NULL;
+	if (line->leg_count >= LINE_MAX_LEGS)
+		return -EBUSY;
+	leg = calloc(1, sizeof(*leg));
+	if (!leg)
+		return -ENOMEM;
+	err = playout_create(&leg->playout, &playout);
+	if (err)
+		goto out;
+	err = resampler_create(&leg->resampler, RATE, G711_RATE_HZ, OUT_PIECE);
+	if (err)
+		goto out;
+	leg->line = line;
+	leg->waiting = waiting_ref(config->waiting);
+	leg->cushion_frames = config->cushion_frames;
+	leg->frame = config->frame;
+	leg->user = config->user;
+	leg->next = line->legs;
+	line->legs = leg;
+	line->leg_count++;
+	*out = leg;
+	return 0;
+out:
+	playout_destroy(leg->playout);
+	free(leg);
+	return err;
+}
+
+void leg_destroy(struct leg *leg)
+{
+	if (!leg)
+		return;
+	leg_suspend(leg);
+	leg->doomed = true;
+	leg->line->leg_count--;
+}
+
+void leg_resume(struct leg *leg, int64_t now_ns)
+{
+	if (leg->leaving)
+		leg->leaving = false;
+	playout_restart(leg->playout);
+	resampler_reset(leg->resampler);
+	limiter_init(&leg->limiter, RATE);
+	memset(leg->others, 0, sizeof(leg->others));
+	leg->out_fill = 0;
+	leg->trim_ppm = 0;
+	leg->active = true;
+	memset(leg->out, G711_ULAW_SILENCE, sizeof(leg->out));
+	for (unsigned i = 0; i < leg->cushion_frames; i++)
+		leg_emit(leg, now_ns);
+}
+
+void leg_suspend(struct leg *leg)
+{
+	if (!leg->active)
+		return;
+	leg->active = false;
+	leg->leaving = leg->line->running;
+}
+
+bool leg_active(const struct leg *leg)
+{
+	return leg->active;
+}
+
+void leg_put(struct leg *leg, int64_t media, const uint8_t *ulaw, size_t n, int64_t now_ns)
+{
+	enum { PIECE = G711_RATE_HZ / 1000 * PLAYOUT_MAX_PACKET_MS };
+	float samples[PIECE];
+
+	if (!leg->active)
+		return;
+	while (n) {
+		size_t piece = n < PIECE ? n : PIECE;
+
+		g711_ulaw_decode_float(samples, ulaw, piece);
+		playout_put(leg->playout, media, samples, (unsigned)piece, now_ns);
+		media += (int64_t)piece;
+		ulaw += piece;
+		n -= piece;
+	}
+}
+
+void leg_set_trim_ppm(struct leg *leg, double ppm)
+{
+	leg->trim_ppm = ppm;
+}
+
+void leg_set_notice(struct leg *leg, bool notice)
+{
+	leg->notice = notice;
+}
+
+void leg_stats(const struct leg *leg, struct leg_stats *out)
+{
+	playout_stats(leg->playout, &out->playout);
+	out->out_ppm = leg->out_ppm;
+	out->frames_out = leg->frames_out;
+	out->silent_out = leg->silent_out;
+}
