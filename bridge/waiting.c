@@ -46,7 +46,7 @@ int waiting_create(struct waiting **out, const char *text, char why[WAITING_WHY_
 		w->kind = WAITING_ECHO;
 	else {
 		w->kind = WAITING_FILE;
-		err = wav_read(text, RATE, &w->samples, &w->count, why);
+		err = wav_load(text, RATE, &w->samples, &w->count, why);
 	}
 	if (err) {
 		waiting_unref(w);

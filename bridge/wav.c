@@ -198,7 +198,7 @@ int wav_decode(const unsigned char *data, size_t len, unsigned rate, float **sam
 	return *samples ? 0 : -ENOMEM;
 }
 
-int wav_read(const char *path, unsigned rate, float **samples, size_t *count,
+int wav_load(const char *path, unsigned rate, float **samples, size_t *count,
 	     char why[WAV_WHY_BYTES])
 {
 	FILE *file = fopen(path, "re");

@@ -17,7 +17,7 @@
  * Channels are averaged; another rate is converted by windowed sinc. Returns 0 and malloc'ed
  * samples (at least one), -errno, or -EINVAL with a sentence in `why`.
  */
-int wav_read(const char *path, unsigned rate, float **samples, size_t *count,
+int wav_load(const char *path, unsigned rate, float **samples, size_t *count,
 	     char why[WAV_WHY_BYTES]);
 /* The same from memory. */
 int wav_decode(const unsigned char *data, size_t len, unsigned rate, float **samples, size_t *count,
