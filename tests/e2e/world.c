@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * world.c - the installation of a test (see harness.h).
+ */
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/e2e/harness.h"
+
+const char *world_file(const struct world *w, const char *name)
+{
+	static char paths[16][512];
+	static int next;
+	char *path = paths[next++ % 16];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", w->dir, name);
+	return path;
+}
+
+static void write_file(const char *path, mode_t mode, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f || fchmod(fileno(f), mode) || fputs(text, f) < 0 || fclose(f))
+		harness_failed("cannot write %s: %s", path, strerror(errno));
+}
+
+/* A port that is free now; the bridge takes it a moment later. */
+static int free_port(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+	    getsockname(fd, (struct sockaddr *)&sa, &len))
+		harness_failed("no free port: %s", strerror(errno));
+	close(fd);
+	return ntohs(sa.sin_port);
+}
+
+static void alsa_conf(const struct world *w, const char *path, bool create)
+{
+	char top[PATH_MAX], text[PATH_MAX + 512];
+
+	if (!getcwd(top, sizeof(top)))
+		abort();
+	snprintf(text, sizeof(text),
+		 "</usr/share/alsa/alsa.conf>\n<%s/alsa/cable/cable.conf>\n"
+		 "defaults.pcm.cable.create %s\n",
+		 top, create ? "yes" : "no");
+	write_file(path, 0644, text);
+}
+
+/* ---- the local API ---- */
+
+struct answer {
+	char *text;
+	size_t len;
+};
+
+static size_t collect(char *data, size_t size, size_t n, void *ctx)
+{
+	struct answer *a = ctx;
+
+	a->text = realloc(a->text, a->len + size * n + 1);
+	if (!a->text)
+		abort();
+	memcpy(a->text + a->len, data, size * n);
+	a->len += size * n;
+	a->text[a->len] = 0;
+	return size * n;
+}
+
+cJSON *world_api(struct world *w, const char *socket_name, const char *method, const char *path,
+		 int *status)
+{
+	CURL *c = curl_easy_init();
+	struct answer a = { NULL, 0 };
+	char sock[512], url[256];
+	long code = 0;
+	cJSON *o = NULL;
+
+	snprintf(sock, sizeof(sock), "%s/%s.sock", w->dir, socket_name);
+	snprintf(url, sizeof(url), "http://localhost%s", path);
+	curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, sock);
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 5000L * harness_patience());
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, collect);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, &a);
+	if (!strcmp(method, "POST"))
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
+	if (curl_easy_perform(c) == CURLE_OK)
+		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &code);
+	curl_easy_cleanup(c);
+	if (a.text)
+		o = cJSON_Parse(a.text);
+	free(a.text);
+	if (status)
+		*status = (int)code;
+	return o;
+}
+
+/* The line's object in the bridge's state; *root is the caller's to delete. */
+static const cJSON *bridge_line(struct world *w, int line, cJSON **root)
+{
+	const cJSON *l;
+
+	*root = world_api(w, "bridge", "GET", "/v1/state", NULL);
+	cJSON_ArrayForEach(l, cJSON_GetObjectItemCaseSensitive(*root, "lines"))
+	{
+		const cJSON *n = cJSON_GetObjectItemCaseSensitive(l, "line");
+
+		if (cJSON_IsNumber(n) && n->valueint == line)
+			return l;
+	}
+	return NULL;
+}
+
+void world_wait_channel(struct world *w, int line, const char *state, int ms)
+{
+	int64_t end = harness_now_ns() + (int64_t)ms * harness_patience() * 1000000;
+	char last[64] = "no state";
+
+	do {
+		cJSON *root;
+		const cJSON *l = bridge_line(w, line, &root);
+		const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
+			cJSON_GetObjectItemCaseSensitive(l, "channel"), "state"));
+
+		snprintf(last, sizeof(last), "%s", s ? s : "no state");
+		cJSON_Delete(root);
+		if (!strcmp(last, state))
+			return;
+		harness_sleep_ms(20);
+	} while (harness_now_ns() < end);
+	harness_failed("line %d: the channel is \"%s\", not \"%s\", after %d ms", line, last, state,
+		       ms);
+}
+
+void world_wait_calls(struct world *w, int line, int calls, int ms)
+{
+	int64_t end = harness_now_ns() + (int64_t)ms * harness_patience() * 1000000;
+	int n = -1;
+
+	do {
+		cJSON *root;
+		const cJSON *l = bridge_line(w, line, &root);
+
+		n = l ? cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(l, "calls")) : -1;
+		cJSON_Delete(root);
+		if (n == calls)
+			return;
+		harness_sleep_ms(20);
+	} while (harness_now_ns() < end);
+	harness_failed("line %d has %d calls, not %d, after %d ms", line, n, calls, ms);
+}
+
+static void wait_api(struct world *w, struct process *p, const char *socket_name)
+{
+	int64_t end = harness_now_ns() + 20000LL * harness_patience() * 1000000;
+	int status = 0;
+
+	while (harness_now_ns() < end) {
+		cJSON_Delete(world_api(w, socket_name, "GET", "/v1/state", &status));
+		if (status == 200)
+			return;
+		if (process_ended(p))
+			harness_failed("%s has ended", p->name);
+		harness_sleep_ms(20);
+	}
+	harness_failed("%s does not answer on %s.sock", p->name, socket_name);
+}
+
+/* ---- the two processes ---- */
+
+static void start_service(struct world *w, struct process *p, const char *name, const char *ca)
+{
+	char program[PATH_MAX + 64], ca_env[640], conf_env[640], plugin_env[PATH_MAX + 64], log[512];
+	char config[512];
+	char dir_env[512], state_env[512];
+	const char *argv[] = { program, NULL, NULL, NULL };
+	const char *env[] = { ca_env, conf_env, plugin_env, dir_env, state_env, NULL };
+
+	snprintf(program, sizeof(program), "%s/loopline-%s", harness_build(), name);
+	snprintf(log, sizeof(log), "%s/%s.log", w->dir, name);
+	snprintf(ca_env, sizeof(ca_env), "CA_FILE=%s", ca);
+	snprintf(conf_env, sizeof(conf_env), "ALSA_CONFIG_PATH=%s", w->service_conf);
+	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->plugin_dir);
+	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s", w->dir);
+	snprintf(state_env, sizeof(state_env), "STATE_DIRECTORY=%s/state", w->dir);
+	if (w->options.conf) {
+		snprintf(config, sizeof(config), "%s/loopline.conf", w->dir);
+		argv[1] = "--config";
+		argv[2] = config;
+	}
+	process_start(p, strrchr(program, '/') + 1, argv, env, w->dir, log, -1, -1);
+}
+
+void world_start_bridge(struct world *w)
+{
+	start_service(w, &w->bridge, "bridge", w->twilio_ca);
+	wait_api(w, &w->bridge, "bridge");
+}
+
+void world_start_bot(struct world *w)
+{
+	start_service(w, &w->bot, "discord", w->discord_ca);
+	wait_api(w, &w->bot, "discord");
+	simulator_wait(w->discord, 15000, "gateway.identify", "token_ok", "true", NULL);
+}
+
+static const char *text_of(const cJSON *o, const char *key)
+{
+	const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+
+	if (!s)
+		harness_failed("a simulator's ready event has no %s", key);
+	return s;
+}
+
+static void write_settings(struct world *w)
+{
+	const cJSON *phone = simulator_ready(w->phone), *discord = simulator_ready(w->discord);
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		 "BOT_TOKEN=%s\nVOICE_CHANNEL_ID=" LOUNGE "\nTEXT_CHANNEL_ID=" TEXT "\n"
+		 "TWILIO_ACCOUNT_SID=%s\nTWILIO_AUTH_TOKEN=%s\nPUBLIC_URL=https://loopline.test\n"
+		 "LISTEN=127.0.0.1:%d\nDISCORD_API_URL=%s\nTWILIO_API_URL=%s\nLOG=debug\n%s",
+		 text_of(discord, "token"), text_of(phone, "account_sid"),
+		 text_of(phone, "auth_token"), w->listen_port, text_of(discord, "api_url"),
+		 text_of(phone, "rest_url"), w->options.settings ? w->options.settings : "");
+	write_file(world_file(w, ".env"), 0600, text);
+	if (w->options.conf)
+		write_file(world_file(w, "loopline.conf"), 0600, w->options.conf);
+}
+
+void world_start(struct world *w, const struct world_options *options)
+{
+	char program[PATH_MAX + 64];
+	struct stat st;
+
+	memset(w, 0, sizeof(*w));
+	if (options)
+		w->options = *options;
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(w->dir, sizeof(w->dir), "/tmp/loopline-e2e-XXXXXX");
+	if (!mkdtemp(w->dir) || chmod(w->dir, 0755) || mkdir(world_file(w, "state"), 0700) ||
+	    mkdir(world_file(w, "rec"), 0700))
+		harness_failed("no temporary directory: %s", strerror(errno));
+	snprintf(w->conf, sizeof(w->conf), "%s/asound.conf", w->dir);
+	snprintf(w->service_conf, sizeof(w->service_conf), "%s/service-asound.conf", w->dir);
+	alsa_conf(w, w->conf, false);
+	alsa_conf(w, w->service_conf, true);
+	snprintf(w->plugin_dir, sizeof(w->plugin_dir), "%s", harness_build());
+	/* aplay cannot load a plug-in that was built with a sanitizer: it gets the plain one */
+	snprintf(w->tool_plugin_dir, sizeof(w->tool_plugin_dir), "%s", harness_build());
+	if (harness_patience() > 1 && realpath("build", program) &&
+	    !stat("build/libasound_module_pcm_cable.so", &st))
+		snprintf(w->tool_plugin_dir, sizeof(w->tool_plugin_dir), "%s", program);
+	w->listen_port = free_port();
+	snprintf(program, sizeof(program), "%s/tests/sim_twilio", harness_build());
+	w->phone = simulator_start(program, w->dir, world_file(w, "sim_twilio.log"));
+	snprintf(program, sizeof(program), "%s/tests/sim_discord", harness_build());
+	w->discord = simulator_start(program, w->dir, world_file(w, "sim_discord.log"));
+	snprintf(w->twilio_ca, sizeof(w->twilio_ca), "%s",
+		 text_of(simulator_ready(w->phone), "ca"));
+	snprintf(w->discord_ca, sizeof(w->discord_ca), "%s",
+		 text_of(simulator_ready(w->discord), "ca"));
+	write_settings(w);
+	simulator_ask(w->phone, "config",
+		      "\"public_url\":\"https://loopline.test\",\"connect\":\"127.0.0.1:%d\"",
+		      w->listen_port);
+	for (int i = 0; i < 2; i++)
+		simulator_ask(w->discord, "room",
+			      "\"channel\":\"%s\",\"dave\":%s,\"listen_needs_voice\":true%s",
+			      i ? LOUNGE2 : LOUNGE, w->options.dave ? "true" : "false",
+			      w->options.xchacha ?
+				      ",\"modes\":[\"aead_xchacha20_poly1305_rtpsize\"]" :
+				      "");
+	world_start_bridge(w);
+	if (!w->options.no_discord)
+		world_start_bot(w);
+}
+
+static void show_tail(const char *path)
+{
+	char cmd[1024];
+
+	snprintf(cmd, sizeof(cmd), "echo '--- %s' >&2; tail -n 60 '%s' >&2", path, path);
+	if (system(cmd))
+		return;
+}
+
+void world_show_logs(struct world *w)
+{
+	if (!*w->dir)
+		return;
+	if (w->phone)
+		simulator_dump(w->phone, world_file(w, "sim_twilio.events"));
+	if (w->discord)
+		simulator_dump(w->discord, world_file(w, "sim_discord.events"));
+	show_tail(world_file(w, "sim_twilio.events"));
+	show_tail(world_file(w, "sim_discord.events"));
+	show_tail(world_file(w, "bridge.log"));
+	show_tail(world_file(w, "discord.log"));
+}
+
+void world_stop(struct world *w, bool keep)
+{
+	char cmd[512];
+
+	if (!*w->dir)
+		return;
+	process_end(&w->bot, SIGTERM, 8000);
+	process_end(&w->bridge, SIGTERM, 8000);
+	if (keep && w->phone)
+		simulator_dump(w->phone, world_file(w, "sim_twilio.events"));
+	if (keep && w->discord)
+		simulator_dump(w->discord, world_file(w, "sim_discord.events"));
+	simulator_stop(w->phone);
+	simulator_stop(w->discord);
+	w->phone = w->discord = NULL;
+	if (keep) {
+		fprintf(stderr, "kept: %s\n", w->dir);
+	} else {
+		snprintf(cmd, sizeof(cmd), "rm -rf '%s'", w->dir);
+		if (system(cmd))
+			fprintf(stderr, "cannot remove %s\n", w->dir);
+	}
+	w->dir[0] = 0;
+}
+
+void world_check(struct world *w, const char *except)
+{
+	char text[512];
+
+	if (process_ended(&w->bridge))
+		harness_failed("loopline-bridge has ended (status %d)", w->bridge.status);
+	if (!w->options.no_discord && process_ended(&w->bot))
+		harness_failed("loopline-discord has ended (status %d)", w->bot.status);
+	if (simulator_complaints(w->phone, except, text, sizeof(text)))
+		harness_failed("sim_twilio complains: %s", text);
+	if (simulator_complaints(w->discord, except, text, sizeof(text)))
+		harness_failed("sim_discord complains: %s", text);
+}
+
+void tool_start(struct world *w, struct process *p, const char *const argv[])
+{
+	char conf_env[640], plugin_env[PATH_MAX + 64], dir_env[512], log[512];
+	const char *env[] = { conf_env, plugin_env, dir_env, NULL };
+
+	snprintf(conf_env, sizeof(conf_env), "ALSA_CONFIG_PATH=%s", w->conf);
+	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->tool_plugin_dir);
+	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s", w->dir);
+	snprintf(log, sizeof(log), "%s/tool%d.log", w->dir, w->tools++);
+	process_start(p, argv[0], argv, env, NULL, log, -1, -1);
+}
