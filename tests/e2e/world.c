@@ -268,9 +268,9 @@ void world_start(struct world *w, const struct world_options *options)
 	snprintf(w->plugin_dir, sizeof(w->plugin_dir), "%s", harness_build());
 	/* aplay cannot load a plug-in that was built with a sanitizer: it gets the plain one */
 	snprintf(w->tool_plugin_dir, sizeof(w->tool_plugin_dir), "%s", harness_build());
-	if (harness_patience() > 1 && realpath("build", program) &&
-	    !stat("build/libasound_module_pcm_cable.so", &st))
-		snprintf(w->tool_plugin_dir, sizeof(w->tool_plugin_dir), "%s", program);
+	if (harness_patience() > 1 && !stat("build/libasound_module_pcm_cable.so", &st) &&
+	    !realpath("build", w->tool_plugin_dir))
+		harness_failed("no build directory: %s", strerror(errno));
 	w->listen_port = free_port();
 	snprintf(program, sizeof(program), "%s/tests/sim_twilio", harness_build());
 	w->phone = simulator_start(program, w->dir, world_file(w, "sim_twilio.log"));

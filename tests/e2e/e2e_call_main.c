@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * e2e_call - one line, both directions: who hears whom, how well and how late.
+ */
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/e2e/e2e.h"
+#include "tests/e2e/speech.h"
+
+/* Tones that are no multiples of 50 Hz and not harmonically related. */
+#define CALLER 1013
+#define MEMBER 617
+#define INTO_DISCORD 1511 /* aplay -D discord */
+#define INTO_PHONE 2131	  /* aplay -D phone */
+#define OTHER_CALLER 1307
+
+static const struct world_options options = { .settings = "CONNECT=call\nWAITING=silence\n" };
+
+static void test_start(void)
+{
+	world_start(&W, &options);
+	simulator_ask(W.discord, "member", "\"member\":\"ann\"");
+	simulator_ask(W.discord, "join", "\"member\":\"ann\",\"channel\":\"" LOUNGE "\"");
+}
+
+/* A call, its stream open and the bot in the channel. */
+static void call_up(const char *name, const char *voice, bool record)
+{
+	simulator_ask(W.phone, "call", "\"call\":\"%s\",\"from\":\"+1415555010%zu\",\"voice\":%s%s%s%s",
+		      name, strlen(name), voice, record ? ",\"record\":\"" : "",
+		      record ? world_file(&W, "rec") : "", record ? "\"" : "");
+	simulator_wait(W.phone, 10000, "stream.open", "call", name, NULL);
+	world_wait_channel(&W, 0, "connected", 15000);
+}
+
+static void call_down(const char *name)
+{
+	simulator_ask(W.phone, "hangup", "\"call\":\"%s\"", name);
+	simulator_wait(W.phone, 5000, "call.ended", "call", name, NULL);
+}
+
+static void make_tone(const char *name, double hz, double seconds)
+{
+	size_t n = (size_t)(seconds * 48000);
+	float *x = calloc(n, sizeof(*x));
+
+	signal_tone(x, n, 48000, hz, -15, 0);
+	CHECK(wav_write(world_file(&W, name), 48000, x, n) == 0);
+	free(x);
+}
+
+/* Levels of the tones in 5 s that begin `skip` seconds into the recording. */
+static void expect(const char *where, const float *x, size_t n, unsigned rate, double skip,
+		   const double *present, const double *absent)
+{
+	size_t from = (size_t)(skip * rate), len = 5 * rate;
+
+	if (n < from + len)
+		UNIT_FAIL("%s: only %.1f s recorded", where, (double)n / rate);
+	for (; *present; present++) {
+		double level = signal_tone_dbfs(x + from, len, rate, *present);
+
+		if (fabs(level + 15) > 0.5)
+			UNIT_FAIL("%s: %g Hz is %.2f dBFS, expected -15 +- 0.5", where, *present, level);
+	}
+	for (; *absent; absent++) {
+		double level = signal_tone_dbfs(x + from, len, rate, *absent);
+
+		if (level > -15 - SIGNAL_ABSENT_DB)
+			UNIT_FAIL("%s: %g Hz is %.2f dBFS, expected none", where, *absent, level);
+	}
+}
+
+static void expect_file(const char *path, double skip, const double *present, const double *absent)
+{
+	struct wav w;
+
+	if (wav_read(&w, path))
+		UNIT_FAIL("cannot read %s", path);
+	expect(path, w.samples, w.frames, w.rate, skip, present, absent);
+	wav_free(&w);
+}
+
+static const char *heard_of_bot(const char *stem)
+{
+	static char path[600];
+
+	snprintf(path, sizeof(path), "%s." BOT, world_file(&W, stem));
+	return path;
+}
+
+/* The frequency oracle: everybody hears exactly those who are meant for him. */
+static void test_who_hears_whom(void)
+{
+	struct process into_phone, into_discord, tap_phone, tap_discord;
+	char phone_wav[512], discord_wav[512];
+	struct track t;
+	double begin;
+
+	E2E_NEEDS_WORLD();
+	snprintf(phone_wav, sizeof(phone_wav), "%s", world_file(&W, "tap-phone.wav"));
+	snprintf(discord_wav, sizeof(discord_wav), "%s", world_file(&W, "tap-discord.wav"));
+	make_tone("into-phone.wav", INTO_PHONE, 12);
+	make_tone("into-discord.wav", INTO_DISCORD, 12);
+	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
+		      world_file(&W, "rec/oracle"));
+	call_up("a", "{\"tone\":1013}", true);
+	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
+	tool_start(&W, &tap_phone, (const char *[]){ "arecord", "-q", "-D", "phone", "-f", "S16_LE",
+						     "-r", "48000", phone_wav, NULL });
+	tool_start(&W, &tap_discord, (const char *[]){ "arecord", "-q", "-D", "discord", "-f", "S16_LE",
+						       "-r", "48000", discord_wav, NULL });
+	tool_start(&W, &into_phone, (const char *[]){ "aplay", "-q", "-D", "phone",
+						      world_file(&W, "into-phone.wav"), NULL });
+	tool_start(&W, &into_discord, (const char *[]){ "aplay", "-q", "-D", "discord",
+							world_file(&W, "into-discord.wav"), NULL });
+	/* what was recorded then was long under way when the last of them came */
+	wait_file_size(phone_wav, 96000, 10000);
+	wait_file_size(discord_wav, 96000, 10000);
+	begin = (double)harness_now_ns();
+	harness_sleep_ms(7000);
+	call_down("a");
+	process_end(&tap_phone, SIGINT, 3000);
+	process_end(&tap_discord, SIGINT, 3000);
+	process_end(&into_phone, SIGTERM, 3000);
+	process_end(&into_discord, SIGTERM, 3000);
+	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
+	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
+
+	track_load(&t, heard_of_bot("rec/oracle"), "packets");
+	expect("the member", t.wav.samples, t.wav.frames, 48000,
+	       track_sample(&t, begin) / 48000 + 1, (const double[]){ CALLER, INTO_PHONE, 0 },
+	       (const double[]){ MEMBER, INTO_DISCORD, 0 });
+	track_free(&t);
+	track_load(&t, world_file(&W, "rec/a.0"), "heard");
+	expect("the caller", t.wav.samples, t.wav.frames, 8000, track_sample(&t, begin) / 8000 + 1,
+	       (const double[]){ MEMBER, INTO_DISCORD, 0 },
+	       (const double[]){ CALLER, INTO_PHONE, 0 });
+	track_free(&t);
+	expect_file(phone_wav, 2, (const double[]){ CALLER, INTO_PHONE, 0 },
+		    (const double[]){ MEMBER, INTO_DISCORD, 0 });
+	expect_file(discord_wav, 2, (const double[]){ MEMBER, INTO_DISCORD, 0 },
+		    (const double[]){ CALLER, INTO_PHONE, 0 });
+	world_check(&W, NULL);
+}
+
+static void test_two_callers(void)
+{
+	struct track t;
+	double begin;
+
+	E2E_NEEDS_WORLD();
+	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
+		      world_file(&W, "rec/two"));
+	call_up("b", "{\"tone\":1013}", true);
+	call_up("cc", "{\"tone\":1307}", true);
+	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
+	simulator_wait(W.phone, 5000, "stream.first_sound", "call", "b", NULL);
+	simulator_wait(W.phone, 5000, "stream.first_sound", "call", "cc", NULL);
+	begin = (double)harness_now_ns();
+	harness_sleep_ms(6500);
+	call_down("b");
+	call_down("cc");
+	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
+	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
+	track_load(&t, world_file(&W, "rec/b.0"), "heard");
+	expect("the first caller", t.wav.samples, t.wav.frames, 8000, track_sample(&t, begin) / 8000 + 1,
+	       (const double[]){ MEMBER, OTHER_CALLER, 0 }, (const double[]){ CALLER, 0 });
+	track_free(&t);
+	track_load(&t, world_file(&W, "rec/cc.0"), "heard");
+	expect("the second caller", t.wav.samples, t.wav.frames, 8000,
+	       track_sample(&t, begin) / 8000 + 1, (const double[]){ MEMBER, CALLER, 0 },
+	       (const double[]){ OTHER_CALLER, 0 });
+	track_free(&t);
+	track_load(&t, heard_of_bot("rec/two"), "packets");
+	expect("the member", t.wav.samples, t.wav.frames, 48000, track_sample(&t, begin) / 48000 + 1,
+	       (const double[]){ CALLER, OTHER_CALLER, 0 }, (const double[]){ MEMBER, 0 });
+	track_free(&t);
+	world_check(&W, NULL);
+}
+
+/* A tone each way for a while: no gap. */
+static void test_no_gaps(void)
+{
+	struct signal_gaps g;
+	struct track t;
+	double begin;
+	size_t from;
+
+	E2E_NEEDS_WORLD();
+	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
+		      world_file(&W, "rec/gaps"));
+	call_up("g", "{\"tone\":1013}", true);
+	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
+	simulator_wait(W.phone, 5000, "stream.first_sound", "call", "g", NULL);
+	begin = (double)harness_now_ns() + 1e9;
+	harness_sleep_ms(9000);
+	call_down("g");
+	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
+	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
+	track_load(&t, heard_of_bot("rec/gaps"), "packets");
+	from = (size_t)track_sample(&t, begin);
+	CHECK(t.wav.frames > from + 48000 * 7);
+	signal_find_gaps(&g, t.wav.samples + from, 48000 * 7, 48000, CALLER);
+	printf("# phone to Discord: %zu gaps, %.1f ms, level %.2f dBFS, rest %.1f dB\n", g.count,
+	       g.total_s * 1000, g.level_dbfs, g.residual_db);
+	CHECK(g.share < 0.005);
+	CHECK_NEAR(g.level_dbfs, -15, 0.3);
+	track_free(&t);
+	track_load(&t, world_file(&W, "rec/g.0"), "heard");
+	from = (size_t)track_sample(&t, begin);
+	CHECK(t.wav.frames > from + 8000 * 7);
+	signal_find_gaps(&g, t.wav.samples + from, 8000 * 7, 8000, MEMBER);
+	printf("# Discord to phone: %zu gaps, %.1f ms, level %.2f dBFS, rest %.1f dB\n", g.count,
+	       g.total_s * 1000, g.level_dbfs, g.residual_db);
+	CHECK(g.share < 0.005);
+	CHECK_NEAR(g.level_dbfs, -15, 0.3);
+	track_free(&t);
+	world_check(&W, NULL);
+}
+
+/* Speech each way, compared with what was said (design, section 4). */
+static void test_quality(void)
+{
+	struct process tap;
+	struct speech a = { .rate = 8000 }, b = { .rate = 48000 }, s;
+	struct track said, heard, tap_track;
+	struct signal_likeness l;
+	char tap_wav[512];
+
+	E2E_NEEDS_WORLD();
+	if (!speech_make(&s, W.dir, "en-us", "The quick brown fox jumps over the lazy dog, and then "
+			 "it asks whether anybody has seen the hedgehog.", -6, 8000))
+		SKIP("espeak-ng is not there");
+	speech_append(&a, &s);
+	speech_free(&s);
+	speech_append_silence(&a, 0.5);
+	CHECK(speech_make(&s, W.dir, "en-gb+f3", "Good evening. This is the channel speaking, and we "
+			  "can hear you very well on this line.", -6, 48000));
+	speech_append(&b, &s);
+	speech_free(&s);
+	speech_append_silence(&b, 0.5);
+	wav_write(world_file(&W, "caller.wav"), 8000, a.samples, a.count);
+	wav_write(world_file(&W, "member.wav"), 48000, b.samples, b.count);
+	snprintf(tap_wav, sizeof(tap_wav), "%s", world_file(&W, "quality-tap.wav"));
+	call_up("q", "null", true);
+	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
+		      world_file(&W, "rec/quality"));
+	tool_start(&W, &tap, (const char *[]){ "arecord", "-q", "-D", "phone", "-f", "S16_LE", "-r",
+					       "48000", tap_wav, NULL });
+	wait_file_size(tap_wav, 40000, 10000);
+	simulator_ask(W.phone, "voice", "\"call\":\"q\",\"voice\":{\"wav\":\"%s\"}",
+		      world_file(&W, "caller.wav"));
+	simulator_ask(W.discord, "speak",
+		      "\"member\":\"ann\",\"voice\":{\"wav\":\"%s\"},\"reference\":\"%s\"",
+		      world_file(&W, "member.wav"), world_file(&W, "rec/said"));
+	simulator_wait(W.discord, 30000, "member.quiet", "member", "ann", NULL);
+	harness_sleep_ms((int)((double)a.count / 8 - (double)b.count / 48) + 500);
+	call_down("q");
+	process_end(&tap, SIGINT, 3000);
+	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
+
+	track_load(&said, world_file(&W, "rec/q.0"), "said");
+	track_load(&heard, heard_of_bot("rec/quality"), "packets");
+	CHECK(measure_likeness(&l, &said, &heard, 48000, 0, 0));
+	printf("# phone to Discord: SNR %.1f dB (worst segment %.1f), gain %.3f\n", l.snr_db,
+	       l.worst_snr_db, l.gain);
+	CHECK(l.snr_db >= 28);
+	CHECK_NEAR(l.gain, 1, 0.02);
+	track_free(&heard);
+	/* the tap has no times: it is placed by what it heard */
+	memset(&tap_track, 0, sizeof(tap_track));
+	CHECK(wav_read(&tap_track.wav, tap_wav) == 0);
+	{
+		float *x;
+		size_t n = signal_resample(&x, said.wav.samples, said.wav.frames, 8000, 48000), lead = 0;
+
+		/* the call began before the tap: cut what it cannot have heard */
+		while (lead < n && fabsf(x[lead]) < 0.003f)
+			lead++;
+		lead = lead > 4800 ? lead - 4800 : 0;
+		CHECK(signal_compare(&l, x + lead, n - lead, tap_track.wav.samples,
+				     tap_track.wav.frames, 48000, 3.0));
+		free(x);
+	}
+	printf("# arecord -D phone: SNR %.1f dB (worst segment %.1f), gain %.3f\n", l.snr_db,
+	       l.worst_snr_db, l.gain);
+	CHECK(l.snr_db >= 36);
+	wav_free(&tap_track.wav);
+	track_free(&said);
+	track_load(&said, world_file(&W, "rec/said"), "packets");
+	track_load(&heard, world_file(&W, "rec/q.0"), "heard");
+	CHECK(measure_likeness(&l, &said, &heard, 8000, 0, 0));
+	printf("# Discord to phone: SNR %.1f dB (worst segment %.1f), gain %.3f\n", l.snr_db,
+	       l.worst_snr_db, l.gain);
+	CHECK(l.snr_db >= 32);
+	CHECK_NEAR(l.gain, 1, 0.02);
+	track_free(&said);
+	track_free(&heard);
+	speech_free(&a);
+	speech_free(&b);
+	world_check(&W, NULL);
+}
+
+/* Delay each way by chirps: reported, bounded only by what would be a fault. */
+static void test_delay(void)
+{
+	struct track said, heard;
+	struct delays d;
+
+	E2E_NEEDS_WORLD();
+	call_up("d", "{\"chirp\":{\"every_ms\":500}}", true);
+	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
+		      world_file(&W, "rec/delay"));
+	simulator_ask(W.discord, "speak",
+		      "\"member\":\"ann\",\"voice\":{\"chirp\":{\"every_ms\":500}},\"reference\":\"%s\"",
+		      world_file(&W, "rec/delaysaid"));
+	harness_sleep_ms(9000);
+	call_down("d");
+	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
+	simulator_wait(W.discord, 5000, "member.quiet", "member", "ann", NULL);
+	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
+	track_load(&said, world_file(&W, "rec/d.0"), "said");
+	track_load(&heard, heard_of_bot("rec/delay"), "packets");
+	measure_delays(&d, &said, &heard, 500);
+	printf("# phone to Discord: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", d.count, d.p50,
+	       d.p99, d.max);
+	CHECK(d.count >= 12);
+	CHECK(d.p50 > 0 && d.p50 < 200);
+	track_free(&said);
+	track_free(&heard);
+	track_load(&said, world_file(&W, "rec/delaysaid"), "packets");
+	track_load(&heard, world_file(&W, "rec/d.0"), "heard");
+	measure_delays(&d, &said, &heard, 500);
+	printf("# Discord to phone: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", d.count, d.p50,
+	       d.p99, d.max);
+	CHECK(d.count >= 12);
+	CHECK(d.p50 > 0 && d.p50 < 200);
+	track_free(&said);
+	track_free(&heard);
+	world_check(&W, NULL);
+}
+
+/* The caller hangs up: at most five further frames that are not silent reach a member. */
+static void test_hang_up(void)
+{
+	struct track t;
+	const cJSON *ended;
+	int n;
+
+	E2E_NEEDS_WORLD();
+	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
+		      world_file(&W, "rec/hangup"));
+	call_up("h", "{\"tone\":1013}", false);
+	simulator_forget(W.discord);
+	simulator_wait(W.discord, 5000, "voice.spurt", NULL);
+	harness_sleep_ms(1500);
+	simulator_ask(W.phone, "hangup", "\"call\":\"h\"");
+	ended = simulator_wait(W.phone, 5000, "call.ended", "call", "h", NULL);
+	simulator_wait(W.discord, 5000, "voice.spurt_end", "how", "silence", NULL);
+	harness_sleep_ms(500);
+	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
+	track_load(&t, heard_of_bot("rec/hangup"), "packets");
+	n = track_sound_after(
+		&t, (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(ended, "t_ns")));
+	printf("# %d frames with sound after the hang-up\n", n);
+	CHECK(n <= 5);
+	track_free(&t);
+	world_wait_calls(&W, 0, 0, 5000);
+	world_check(&W, NULL);
+}
+
+int main(void)
+{
+	e2e_begin();
+	UNIT(test_start);
+	UNIT(test_who_hears_whom);
+	UNIT(test_two_callers);
+	UNIT(test_no_gaps);
+	UNIT(test_quality);
+	UNIT(test_delay);
+	UNIT(test_hang_up);
+	return e2e_done();
+}
