@@ -150,6 +150,29 @@ tests: all $(UNIT_BIN) $(VECT_BIN) $(SIM_BIN) $(E2E_BIN)
 unit: all $(UNIT_BIN) $(VECT_BIN)
 	@BUILD=$(BUILD) tests/run.sh $(UNIT_BIN)
 
+# End to end: simulators, both processes and the cable together (tests/e2e/e2e_*_main.c).
+E2E_TESTS := $(filter $(BUILD)/tests/e2e_%,$(E2E_BIN))
+.PHONY: e2e test demo
+e2e: all $(SIM_BIN) $(E2E_BIN)
+	@BUILD=$(BUILD) tests/run.sh $(E2E_TESTS)
+
+# Everything. Each part adds its three numbers to a file; the last line is their sum.
+test:
+	@$(MAKE) -s deps
+	@$(MAKE) -s tests
+	@rm -f $(BUILD)/tests/sums
+	@BUILD=$(BUILD) tests/run.sh --append $(BUILD)/tests/sums $(UNIT_BIN) $(E2E_TESTS); \
+	[ ! -x tests/interop/run.sh ] || BUILD=$(BUILD) tests/interop/run.sh --append $(BUILD)/tests/sums; \
+	awk '{ p += $$1; f += $$2; s += $$3 } \
+	  END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }' $(BUILD)/tests/sums
+
+# A call in the sandbox, with figures. CALLER=a.wav CHANNEL=b.wav LIVE=1
+demo:
+	@$(MAKE) -s deps
+	@$(MAKE) -s all $(BUILD)/tests/sim_twilio $(BUILD)/tests/sim_discord $(BUILD)/tests/demo
+	@BUILD=$(BUILD) CALLER="$(CALLER)" CHANNEL="$(CHANNEL)" LIVE="$(LIVE)" \
+	  $(BUILD)/tests/demo $(BUILD)/demo
+
 # ---- checks of another kind ---------------------------------------------------------------
 # Threads and processes that share memory, under ThreadSanitizer: call with SAN=thread.
 TSAN_TESTS := $(filter $(addprefix %/test_,spsc ring log loop http_client cable pcm_cable port \
