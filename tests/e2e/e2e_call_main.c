@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "tests/e2e/call.h"
 #include "tests/e2e/e2e.h"
 #include "tests/e2e/speech.h"
 
@@ -20,24 +21,7 @@ static const struct world_options options = { .settings = "CONNECT=call\nWAITING
 static void test_start(void)
 {
 	world_start(&W, &options);
-	simulator_ask(W.discord, "member", "\"member\":\"ann\"");
-	simulator_ask(W.discord, "join", "\"member\":\"ann\",\"channel\":\"" LOUNGE "\"");
-}
-
-/* A call, its stream open and the bot in the channel. */
-static void call_up(const char *name, const char *voice, bool record)
-{
-	simulator_ask(W.phone, "call", "\"call\":\"%s\",\"from\":\"+1415555010%zu\",\"voice\":%s%s%s%s",
-		      name, strlen(name), voice, record ? ",\"record\":\"" : "",
-		      record ? world_file(&W, "rec") : "", record ? "\"" : "");
-	simulator_wait(W.phone, 10000, "stream.open", "call", name, NULL);
-	world_wait_channel(&W, 0, "connected", 15000);
-}
-
-static void call_down(const char *name)
-{
-	simulator_ask(W.phone, "hangup", "\"call\":\"%s\"", name);
-	simulator_wait(W.phone, 5000, "call.ended", "call", name, NULL);
+	member_in(&W, "ann", LOUNGE);
 }
 
 static void make_tone(const char *name, double hz, double seconds)
@@ -50,44 +34,14 @@ static void make_tone(const char *name, double hz, double seconds)
 	free(x);
 }
 
-/* Levels of the tones in 5 s that begin `skip` seconds into the recording. */
-static void expect(const char *where, const float *x, size_t n, unsigned rate, double skip,
-		   const double *present, const double *absent)
-{
-	size_t from = (size_t)(skip * rate), len = 5 * rate;
-
-	if (n < from + len)
-		UNIT_FAIL("%s: only %.1f s recorded", where, (double)n / rate);
-	for (; *present; present++) {
-		double level = signal_tone_dbfs(x + from, len, rate, *present);
-
-		if (fabs(level + 15) > 0.5)
-			UNIT_FAIL("%s: %g Hz is %.2f dBFS, expected -15 +- 0.5", where, *present, level);
-	}
-	for (; *absent; absent++) {
-		double level = signal_tone_dbfs(x + from, len, rate, *absent);
-
-		if (level > -15 - SIGNAL_ABSENT_DB)
-			UNIT_FAIL("%s: %g Hz is %.2f dBFS, expected none", where, *absent, level);
-	}
-}
-
-static void expect_file(const char *path, double skip, const double *present, const double *absent)
+static void expect_file(const char *path, double from, const double *present, const double *absent)
 {
 	struct wav w;
 
 	if (wav_read(&w, path))
 		UNIT_FAIL("cannot read %s", path);
-	expect(path, w.samples, w.frames, w.rate, skip, present, absent);
+	expect_tones(path, w.samples, w.frames, w.rate, from, present, absent);
 	wav_free(&w);
-}
-
-static const char *heard_of_bot(const char *stem)
-{
-	static char path[600];
-
-	snprintf(path, sizeof(path), "%s." BOT, world_file(&W, stem));
-	return path;
 }
 
 /* The frequency oracle: everybody hears exactly those who are meant for him. */
@@ -103,9 +57,8 @@ static void test_who_hears_whom(void)
 	snprintf(discord_wav, sizeof(discord_wav), "%s", world_file(&W, "tap-discord.wav"));
 	make_tone("into-phone.wav", INTO_PHONE, 12);
 	make_tone("into-discord.wav", INTO_DISCORD, 12);
-	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
-		      world_file(&W, "rec/oracle"));
-	call_up("a", "{\"tone\":1013}", true);
+	member_record(&W, "ann", "oracle");
+	call_up(&W, 0, "a", "{\"tone\":1013}", true, "");
 	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
 	tool_start(&W, &tap_phone, (const char *[]){ "arecord", "-q", "-D", "phone", "-f", "S16_LE",
 						     "-r", "48000", phone_wav, NULL });
@@ -120,28 +73,23 @@ static void test_who_hears_whom(void)
 	wait_file_size(discord_wav, 96000, 10000);
 	begin = (double)harness_now_ns();
 	harness_sleep_ms(7000);
-	call_down("a");
+	call_down(&W, "a");
 	process_end(&tap_phone, SIGINT, 3000);
 	process_end(&tap_discord, SIGINT, 3000);
 	process_end(&into_phone, SIGTERM, 3000);
 	process_end(&into_discord, SIGTERM, 3000);
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
-	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
 
-	track_load(&t, heard_of_bot("rec/oracle"), "packets");
-	expect("the member", t.wav.samples, t.wav.frames, 48000,
-	       track_sample(&t, begin) / 48000 + 1, (const double[]){ CALLER, INTO_PHONE, 0 },
-	       (const double[]){ MEMBER, INTO_DISCORD, 0 });
+	member_recorded(&W, "ann", "oracle", &t);
+	expect_tones_at("the member", &t, begin + 1e9, TONES(CALLER, INTO_PHONE),
+			TONES(MEMBER, INTO_DISCORD));
 	track_free(&t);
 	track_load(&t, world_file(&W, "rec/a.0"), "heard");
-	expect("the caller", t.wav.samples, t.wav.frames, 8000, track_sample(&t, begin) / 8000 + 1,
-	       (const double[]){ MEMBER, INTO_DISCORD, 0 },
-	       (const double[]){ CALLER, INTO_PHONE, 0 });
+	expect_tones_at("the caller", &t, begin + 1e9, TONES(MEMBER, INTO_DISCORD),
+			TONES(CALLER, INTO_PHONE));
 	track_free(&t);
-	expect_file(phone_wav, 2, (const double[]){ CALLER, INTO_PHONE, 0 },
-		    (const double[]){ MEMBER, INTO_DISCORD, 0 });
-	expect_file(discord_wav, 2, (const double[]){ MEMBER, INTO_DISCORD, 0 },
-		    (const double[]){ CALLER, INTO_PHONE, 0 });
+	expect_file(phone_wav, 2, TONES(CALLER, INTO_PHONE), TONES(MEMBER, INTO_DISCORD));
+	expect_file(discord_wav, 2, TONES(MEMBER, INTO_DISCORD), TONES(CALLER, INTO_PHONE));
 	world_check(&W, NULL);
 }
 
@@ -151,31 +99,28 @@ static void test_two_callers(void)
 	double begin;
 
 	E2E_NEEDS_WORLD();
-	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
-		      world_file(&W, "rec/two"));
-	call_up("b", "{\"tone\":1013}", true);
-	call_up("cc", "{\"tone\":1307}", true);
+	member_record(&W, "ann", "two");
+	call_up(&W, 0, "b", "{\"tone\":1013}", true, "");
+	call_up(&W, 0, "cc", "{\"tone\":1307}", true, "");
 	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
 	simulator_wait(W.phone, 5000, "stream.first_sound", "call", "b", NULL);
 	simulator_wait(W.phone, 5000, "stream.first_sound", "call", "cc", NULL);
 	begin = (double)harness_now_ns();
 	harness_sleep_ms(6500);
-	call_down("b");
-	call_down("cc");
+	call_down(&W, "b");
+	call_down(&W, "cc");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
-	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
 	track_load(&t, world_file(&W, "rec/b.0"), "heard");
 	expect("the first caller", t.wav.samples, t.wav.frames, 8000, track_sample(&t, begin) / 8000 + 1,
-	       (const double[]){ MEMBER, OTHER_CALLER, 0 }, (const double[]){ CALLER, 0 });
+	       TONES(MEMBER, OTHER_CALLER), TONES(CALLER));
 	track_free(&t);
 	track_load(&t, world_file(&W, "rec/cc.0"), "heard");
-	expect("the second caller", t.wav.samples, t.wav.frames, 8000,
-	       track_sample(&t, begin) / 8000 + 1, (const double[]){ MEMBER, CALLER, 0 },
-	       (const double[]){ OTHER_CALLER, 0 });
+	expect_tones_at("the second caller", &t, begin + 1e9, TONES(MEMBER, CALLER),
+	       TONES(OTHER_CALLER));
 	track_free(&t);
-	track_load(&t, heard_of_bot("rec/two"), "packets");
+	member_recorded(&W, "ann", "two", &t);
 	expect("the member", t.wav.samples, t.wav.frames, 48000, track_sample(&t, begin) / 48000 + 1,
-	       (const double[]){ CALLER, OTHER_CALLER, 0 }, (const double[]){ MEMBER, 0 });
+	       TONES(CALLER, OTHER_CALLER), TONES(MEMBER));
 	track_free(&t);
 	world_check(&W, NULL);
 }
@@ -189,17 +134,15 @@ static void test_no_gaps(void)
 	size_t from;
 
 	E2E_NEEDS_WORLD();
-	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
-		      world_file(&W, "rec/gaps"));
-	call_up("g", "{\"tone\":1013}", true);
+	member_record(&W, "ann", "gaps");
+	call_up(&W, 0, "g", "{\"tone\":1013}", true, "");
 	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
 	simulator_wait(W.phone, 5000, "stream.first_sound", "call", "g", NULL);
 	begin = (double)harness_now_ns() + 1e9;
 	harness_sleep_ms(9000);
-	call_down("g");
+	call_down(&W, "g");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
-	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
-	track_load(&t, heard_of_bot("rec/gaps"), "packets");
+	member_recorded(&W, "ann", "gaps", &t);
 	from = (size_t)track_sample(&t, begin);
 	CHECK(t.wav.frames > from + 48000 * 7);
 	signal_find_gaps(&g, t.wav.samples + from, 48000 * 7, 48000, CALLER);
@@ -244,9 +187,8 @@ static void test_quality(void)
 	wav_write(world_file(&W, "caller.wav"), 8000, a.samples, a.count);
 	wav_write(world_file(&W, "member.wav"), 48000, b.samples, b.count);
 	snprintf(tap_wav, sizeof(tap_wav), "%s", world_file(&W, "quality-tap.wav"));
-	call_up("q", "null", true);
-	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
-		      world_file(&W, "rec/quality"));
+	call_up(&W, 0, "q", "null", true, "");
+	member_record(&W, "ann", "quality");
 	tool_start(&W, &tap, (const char *[]){ "arecord", "-q", "-D", "phone", "-f", "S16_LE", "-r",
 					       "48000", tap_wav, NULL });
 	wait_file_size(tap_wav, 40000, 10000);
@@ -257,12 +199,11 @@ static void test_quality(void)
 		      world_file(&W, "member.wav"), world_file(&W, "rec/said"));
 	simulator_wait(W.discord, 30000, "member.quiet", "member", "ann", NULL);
 	harness_sleep_ms((int)((double)a.count / 8 - (double)b.count / 48) + 500);
-	call_down("q");
+	call_down(&W, "q");
 	process_end(&tap, SIGINT, 3000);
-	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
 
 	track_load(&said, world_file(&W, "rec/q.0"), "said");
-	track_load(&heard, heard_of_bot("rec/quality"), "packets");
+	member_recorded(&W, "ann", "quality", &heard);
 	CHECK(measure_likeness(&l, &said, &heard, 48000, 0, 0));
 	printf("# phone to Discord: SNR %.1f dB (worst segment %.1f), gain %.3f\n", l.snr_db,
 	       l.worst_snr_db, l.gain);
@@ -310,19 +251,17 @@ static void test_delay(void)
 	struct delays d;
 
 	E2E_NEEDS_WORLD();
-	call_up("d", "{\"chirp\":{\"every_ms\":500}}", true);
-	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
-		      world_file(&W, "rec/delay"));
+	call_up(&W, 0, "d", "{\"chirp\":{\"every_ms\":500}}", true, "");
+	member_record(&W, "ann", "delay");
 	simulator_ask(W.discord, "speak",
 		      "\"member\":\"ann\",\"voice\":{\"chirp\":{\"every_ms\":500}},\"reference\":\"%s\"",
 		      world_file(&W, "rec/delaysaid"));
 	harness_sleep_ms(9000);
-	call_down("d");
+	call_down(&W, "d");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
 	simulator_wait(W.discord, 5000, "member.quiet", "member", "ann", NULL);
-	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
 	track_load(&said, world_file(&W, "rec/d.0"), "said");
-	track_load(&heard, heard_of_bot("rec/delay"), "packets");
+	member_recorded(&W, "ann", "delay", &heard);
 	measure_delays(&d, &said, &heard, 500);
 	printf("# phone to Discord: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", d.count, d.p50,
 	       d.p99, d.max);
@@ -350,9 +289,8 @@ static void test_hang_up(void)
 	int n;
 
 	E2E_NEEDS_WORLD();
-	simulator_ask(W.discord, "record", "\"member\":\"ann\",\"path\":\"%s\"",
-		      world_file(&W, "rec/hangup"));
-	call_up("h", "{\"tone\":1013}", false);
+	member_record(&W, "ann", "hangup");
+	call_up(&W, 0, "h", "{\"tone\":1013}", false, "");
 	simulator_forget(W.discord);
 	simulator_wait(W.discord, 5000, "voice.spurt", NULL);
 	harness_sleep_ms(1500);
@@ -360,8 +298,7 @@ static void test_hang_up(void)
 	ended = simulator_wait(W.phone, 5000, "call.ended", "call", "h", NULL);
 	simulator_wait(W.discord, 5000, "voice.spurt_end", "how", "silence", NULL);
 	harness_sleep_ms(500);
-	simulator_ask(W.discord, "stop_record", "\"member\":\"ann\"");
-	track_load(&t, heard_of_bot("rec/hangup"), "packets");
+	member_recorded(&W, "ann", "hangup", &t);
 	n = track_sound_after(
 		&t, (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(ended, "t_ns")));
 	printf("# %d frames with sound after the hang-up\n", n);

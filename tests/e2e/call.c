@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * call.c - see call.h.
+ */
+#include "tests/e2e/call.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void call_up(struct world *w, int line, const char *name, const char *voice, bool record,
+	     const char *more)
+{
+	simulator_ask(w->phone, "call", "\"call\":\"%s\",\"voice\":%s%s%s%s%s%s", name, voice,
+		      record ? ",\"record\":\"" : "", record ? world_file(w, "rec") : "",
+		      record ? "\"" : "", *more ? "," : "", more);
+	simulator_wait(w->phone, 10000, "stream.open", "call", name, NULL);
+	world_wait_channel(w, line, "connected", 15000);
+}
+
+void call_down(struct world *w, const char *name)
+{
+	simulator_ask(w->phone, "hangup", "\"call\":\"%s\"", name);
+	simulator_wait(w->phone, 5000, "call.ended", "call", name, NULL);
+}
+
+void member_in(struct world *w, const char *name, const char *channel)
+{
+	simulator_ask(w->discord, "member", "\"member\":\"%s\"", name);
+	simulator_ask(w->discord, "join", "\"member\":\"%s\",\"channel\":\"%s\"", name, channel);
+}
+
+void member_record(struct world *w, const char *name, const char *stem)
+{
+	simulator_ask(w->discord, "record", "\"member\":\"%s\",\"path\":\"%s/rec/%s\"", name, w->dir,
+		      stem);
+}
+
+void member_recorded(struct world *w, const char *name, const char *stem, struct track *out)
+{
+	char path[600];
+
+	simulator_ask(w->discord, "stop_record", "\"member\":\"%s\"", name);
+	snprintf(path, sizeof(path), "%s/rec/%s." BOT, w->dir, stem);
+	track_load(out, path, "packets");
+}
+
+void expect_tones(const char *where, const float *x, size_t n, unsigned rate, double from,
+		  const double *present, const double *absent)
+{
+	size_t at = from > 0 ? (size_t)(from * rate) : 0, len = 5 * rate;
+
+	if (n < at + len)
+		harness_failed("%s: only %.1f s recorded", where, (double)n / rate);
+	for (; *present; present++) {
+		double level = signal_tone_dbfs(x + at, len, rate, *present);
+
+		if (fabs(level + 15) > 0.5)
+			harness_failed("%s: %g Hz is %.2f dBFS, expected -15 +- 0.5", where, *present,
+				       level);
+	}
+	for (; *absent; absent++) {
+		double level = signal_tone_dbfs(x + at, len, rate, *absent);
+
+		if (level > -15 - SIGNAL_ABSENT_DB)
+			harness_failed("%s: %g Hz is %.2f dBFS, expected none", where, *absent, level);
+	}
+}
+
+void expect_tones_at(const char *where, const struct track *t, double t_ns, const double *present,
+		     const double *absent)
+{
+	expect_tones(where, t->wav.samples, t->wav.frames, t->wav.rate,
+		     track_sample(t, t_ns) / t->wav.rate, present, absent);
+}

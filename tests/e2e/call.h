@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * call.h - the usual steps of end-to-end tests: a call with the bot in the channel, its end, and
+ * the levels of tones. Failures end in harness_failed().
+ */
+#ifndef TESTS_E2E_CALL_H
+#define TESTS_E2E_CALL_H
+
+#include "tests/e2e/harness.h"
+#include "tests/e2e/measure.h"
+
+/* Dials; returns when the stream is open and the line's channel connected. voice: JSON (see
+ * tests/sim/README.md). more: further members of the command ("\"to\":\"+1…\"") or "".
+ * Recordings, if wanted, are DIR/rec/NAME.K.*. */
+void call_up(struct world *w, int line, const char *name, const char *voice, bool record,
+	     const char *more);
+void call_down(struct world *w, const char *name);
+
+/* A member who is there from now on, in the lounge, and what it hears of the bot: DIR/rec/NAME. */
+void member_in(struct world *w, const char *name, const char *channel);
+void member_record(struct world *w, const char *name, const char *stem);
+/* Stops and loads what was heard of the bot. */
+void member_recorded(struct world *w, const char *name, const char *stem, struct track *out);
+
+/* Fails unless, in the 5 s that begin at second `from`, each tone of `present` (a list that ends
+ * with 0) has its level within 0.5 dB of -15 dBFS, and each of `absent` is 50 dB below that. */
+void expect_tones(const char *where, const float *x, size_t n, unsigned rate, double from,
+		  const double *present, const double *absent);
+void expect_tones_at(const char *where, const struct track *t, double t_ns, const double *present,
+		     const double *absent);
+
+#define TONES(...) ((const double[]){ __VA_ARGS__, 0 })
+#define NO_TONES   ((const double[]){ 0 })
+
+#endif
