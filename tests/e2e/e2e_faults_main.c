@@ -11,7 +11,7 @@
 #define CALLER 1013
 #define MEMBER 617
 
-static const struct world_options options = { .settings = "CONNECT=call\nWAITING=silence\n" };
+static const struct world_options options = {.settings = "CONNECT=call\nWAITING=silence\n"};
 
 static void test_start(void)
 {
@@ -71,7 +71,8 @@ static void test_bridge_killed(void)
 	world_start_bridge(&W);
 	o = simulator_wait(W.phone, 15000, "stream.first_sound", "call", "kb", NULL);
 	back = (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(o, "t_ns"));
-	printf("# the caller heard the channel again after %.1f s\n", (double)(back - killed) / 1e9);
+	printf("# the caller heard the channel again after %.1f s\n",
+	       (double)(back - killed) / 1e9);
 	world_wait_channel(&W, 0, "connected", 15000);
 	both_hear("kb", 1, "kb");
 	end_call("kb");
@@ -92,7 +93,8 @@ static void test_bot_killed(void)
 	simulator_wait(W.discord, 15000, "voice.ready", NULL);
 	simulator_wait(W.discord, 15000, "voice.spurt", NULL);
 	world_wait_channel(&W, 0, "connected", 15000);
-	printf("# sound in Discord again after %.1f s\n", (double)(harness_now_ns() - killed) / 1e9);
+	printf("# sound in Discord again after %.1f s\n",
+	       (double)(harness_now_ns() - killed) / 1e9);
 	both_hear("kd", 0, "kd");
 	end_call("kd");
 	world_check(&W, NULL);
@@ -213,7 +215,8 @@ static void test_bad_network(void)
 	harness_sleep_ms(6000);
 	simulator_ask(W.phone, "flush", "\"call\":\"bn\"");
 	track_load(&t, world_file(&W, "rec/bn.0"), "heard");
-	level = signal_tone_dbfs(t.wav.samples + (size_t)track_sample(&t, begin), 5 * 8000, 8000, MEMBER);
+	level = signal_tone_dbfs(t.wav.samples + (size_t)track_sample(&t, begin), 5 * 8000, 8000,
+				 MEMBER);
 	printf("# a tone of -15 dBFS is %.1f dBFS\n", level);
 	CHECK(level > -21);
 	track_free(&t);
