@@ -168,7 +168,8 @@ void measure_delays(struct delays *d, const struct track *said, const struct tra
 		from = (size_t)at[which] + 1600;
 		t0 = track_time_ns(said, at[which] * said->wav.rate / 8000);
 		s = track_sample(heard, t0 - 5e6) * 8000 / heard->wav.rate;
-		e = track_sample(heard, t0 + 1.5e9) * 8000 / heard->wav.rate;
+		/* the next of this kind begins two intervals later */
+		e = track_sample(heard, t0 + 2e6 * every_ms) * 8000 / heard->wav.rate;
 		if (s < 0)
 			s = 0;
 		if (e > (double)bn)

@@ -44,7 +44,7 @@ struct delays {
 };
 
 /* Every chirp of `said` (the simulators' standard: 300-3400 Hz, 200 ms, every every_ms) that is
- * found within 1.5 s in `heard`. */
+ * found in `heard` before the next one of its kind. */
 void measure_delays(struct delays *d, const struct track *said, const struct track *heard,
 		    int every_ms);
 
