@@ -39,7 +39,8 @@ static int run(const char *name, const char *env_text, mode_t mode, char *out, s
 	fputs(env_text, f);
 	fclose(f);
 	chmod(env_path, mode);
-	process_start(&p, name, (const char *[]){program, "--check", NULL}, env, dir, log, -1, -1);
+	process_start(&p, name, (const char *[]){program, "--check", NULL}, env, dir, log, -1,
+		      -1, 0);
 	CHECK(process_end(&p, 0, 10000));
 	f = fopen(log, "r");
 	CHECK(f);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,7 +75,8 @@ const char *harness_build(void)
 }
 
 void process_start(struct process *p, const char *name, const char *const argv[],
-		   const char *const env[], const char *dir, const char *log, int in, int out)
+		   const char *const env[], const char *dir, const char *log, int in, int out,
+		   int priority)
 {
 	pid_t parent = getpid();
 
@@ -93,6 +95,9 @@ void process_start(struct process *p, const char *name, const char *const argv[]
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(127);
+		if (priority)
+			sched_setscheduler(0, SCHED_FIFO,
+					   &(struct sched_param){ .sched_priority = priority });
 		signal(SIGPIPE, SIG_DFL);
 		signal(SIGINT, SIG_IGN); /* Ctrl-C is for the one who started us */
 		for (int i = 0; env && env[i]; i++)

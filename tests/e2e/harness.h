@@ -31,6 +31,10 @@ const char *harness_build(void);
 
 /* ---- processes ---- */
 
+#define PRIORITY_SIMULATOR 22 /* the far side does not stutter because this machine compiles */
+#define PRIORITY_SERVICE   20
+#define PRIORITY_TOOL	   10
+
 struct process {
 	char name[32];
 	pid_t pid; /* 0: none */
@@ -38,10 +42,13 @@ struct process {
 	int status; /* of waitpid, once it has ended */
 };
 
-/* env: "NAME=value" list ending with NULL, added to ours (may be NULL). in, out: descriptors or
+/* priority: real-time (SCHED_FIFO) if it is allowed, as the units of the services have it, so that a
+ * busy machine is not taken for a fault of what is tested; 0: ordinary.
+ * env: "NAME=value" list ending with NULL, added to ours (may be NULL). in, out: descriptors or
  * -1 (/dev/null, log). stderr goes to log, appended. */
 void process_start(struct process *p, const char *name, const char *const argv[],
-		   const char *const env[], const char *dir, const char *log, int in, int out);
+		   const char *const env[], const char *dir, const char *log, int in, int out,
+		   int priority);
 /* Sends a signal (0: none) and reaps within ms, else kills. Returns true if it ended by itself. */
 bool process_end(struct process *p, int signal, int ms);
 /* Reaps it if it has ended; true then. */

@@ -270,7 +270,8 @@ struct simulator *simulator_start(const char *program, const char *dir, const ch
 	snprintf(s->name, sizeof(s->name), "%s", strrchr(program, '/') ? strrchr(program, '/') + 1 :
 									 program);
 	fcntl(out[0], F_SETPIPE_SZ, 1 << 20); /* a test that computes must not stop it */
-	process_start(&s->process, s->name, argv, NULL, dir, log, in[0], out[1]);
+	process_start(&s->process, s->name, argv, NULL, dir, log, in[0], out[1],
+		      PRIORITY_SIMULATOR);
 	close(in[0]);
 	close(out[1]);
 	s->in = in[1];

@@ -96,7 +96,7 @@ bool speech_make(struct speech *s, const char *dir, const char *voice, const cha
 	snprintf(path, sizeof(path), "%s/speech.wav", dir);
 	snprintf(log, sizeof(log), "%s/espeak.log", dir);
 	unlink(path);
-	process_start(&p, "espeak-ng", argv, NULL, NULL, log, -1, -1);
+	process_start(&p, "espeak-ng", argv, NULL, NULL, log, -1, -1, 0);
 	process_end(&p, 0, 20000);
 	if (p.status || access(path, R_OK))
 		return false;

@@ -206,7 +206,8 @@ static void start_service(struct world *w, struct process *p, const char *name, 
 		argv[1] = "--config";
 		argv[2] = config;
 	}
-	process_start(p, strrchr(program, '/') + 1, argv, env, w->dir, log, -1, -1);
+	process_start(p, strrchr(program, '/') + 1, argv, env, w->dir, log, -1, -1,
+		      PRIORITY_SERVICE);
 }
 
 void world_start_bridge(struct world *w)
@@ -367,5 +368,5 @@ void tool_start(struct world *w, struct process *p, const char *const argv[])
 	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->tool_plugin_dir);
 	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s", w->dir);
 	snprintf(log, sizeof(log), "%s/tool%d.log", w->dir, w->tools++);
-	process_start(p, argv[0], argv, env, NULL, log, -1, -1);
+	process_start(p, argv[0], argv, env, NULL, log, -1, -1, PRIORITY_TOOL);
 }
