@@ -2,7 +2,7 @@
  *
  * bench_pcm.c - what a PCM costs: delay, wake-ups, CPU time. Measures, judges nothing.
  *
- * usage: bench_pcm [PCM [SECONDS]]
+ * usage: bench_pcm [PCM [SECONDS [PERIOD]]]
  *
  * Without PCM: the cable of this build, raw and through plug, in a runtime directory of its own.
  * With PCM (e.g. "phone:7" in a machine with snd-aloop): that one, in ALSA's own configuration.
@@ -313,6 +313,7 @@ int main(int argc, char **argv)
 	static const char *const own[] = {"loopline_cable:phone", "phone"};
 	const char *const *names = own;
 	int n_names = 2;
+	unsigned only = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 2)
@@ -324,8 +325,10 @@ int main(int argc, char **argv)
 		private_cable();
 	}
 	for (int i = 0; i < n_names; i++) {
-		for (size_t k = 0; k < sizeof(periods) / sizeof(periods[0]); k++)
+		for (size_t k = 0; k < sizeof(periods) / sizeof(periods[0]) && !only; k++)
 			bench_blocking(names[i], periods[k]);
+		if (only)
+			bench_blocking(names[i], only);
 		bench_ports(names[i]);
 	}
 	return 0;

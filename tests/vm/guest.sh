@@ -12,7 +12,7 @@ failed=0
 
 run() { # run NAME LIMIT: a test, with a time limit
 	local start=$SECONDS status
-	( set -eu; trap 'jobs -p | xargs -r kill 2>/dev/null' EXIT; "test_$1" ) >"$work/$1.log" 2>&1 &
+	( set -eu; trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT; "test_$1" ) >"$work/$1.log" 2>&1 &
 	local pid=$! i=0
 	while kill -0 $pid 2>/dev/null && [ $((SECONDS - start)) -lt "$2" ]; do sleep 0.2; done
 	if kill -0 $pid 2>/dev/null; then
@@ -102,21 +102,36 @@ test_death_of_the_first_opener() {
 }
 
 # ---- our code on the card ------------------------------------------------------------------
-test_ports_on_the_card() {
-	cd "$top"
-	LOOPLINE_CARD=1 as root "$bin/test_port_card"
-	! LOOPLINE_CARD=1 "$bin/test_port_card" | grep '^not ok'
+# A unit test program: its own lines are passed on, with "vm_" before the name.
+program() {
+	"$@" >"$work/lines" 2>"$work/${FUNCNAME[1]}.err" || true
+	cat "$work/lines" "$work/${FUNCNAME[1]}.err"
+	! grep -q '^not ok' "$work/lines"
+	grep -q '^ok' "$work/lines"
 }
-test_examples_on_the_card() {
+test_ports_on_the_card() { cd "$top"; program env LOOPLINE_CARD=1 "$bin/test_port_card"; }
+test_examples_on_the_card() { cd "$top"; program as alice env LOOPLINE_EXAMPLES=installed "$bin/test_examples"; }
+
+# Figures, not a verdict: what the card costs, with the periods of asound.conf.example and two others.
+test_delay_on_the_card() {
+	local period
 	cd "$top"
-	LOOPLINE_EXAMPLES=installed as alice "$bin/test_examples" | tee "$work/examples.out"
-	! grep '^not ok' "$work/examples.out"
-	grep -q '^ok' "$work/examples.out"
+	for period in 384 576 960; do
+		sed "s/period_size 384/period_size $period/; s/buffer_size 3072/buffer_size $((period * 8))/;
+		     s/buffer_size 6144/buffer_size $((period * 16))/; s/ipc_key 5615100/ipc_key $((5615200 + period))/" \
+			/etc/asound.conf >/tmp/delay.conf
+		printf '%s\n' '</usr/share/alsa/alsa.conf>' '</tmp/delay.conf>' >/tmp/delay-top.conf
+		echo "== period $period, emulated, HZ=250"
+		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" phone:7 4 "$period"
+		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" discord:7 4 "$period"
+	done
 }
 
 run card_belongs_to_the_group 60
 run members_record_and_play 90
 run others_are_refused 60
 run death_of_the_first_opener 90
+run ports_on_the_card 180
 run examples_on_the_card 240
+run delay_on_the_card 180
 exit $failed
