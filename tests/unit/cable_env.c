@@ -37,21 +37,33 @@ static void die(const char *what)
 	exit(2);
 }
 
-/* The plug-in is named by its file and not found by ALSA_PLUGIN_DIR, which would hide the plug-ins
+/* The stock configuration loads what the machine has (conf.d, /etc/asound.conf, ~/.asoundrc) by a hook
+ * that runs after all files are read, so that a loopline that is installed here would win over ours. A
+ * hook of our own, after that one, has the last word.
+ * The plug-in is named by its file and not found by ALSA_PLUGIN_DIR, which would hide the plug-ins
  * of the machine: rate converters, and the hook by which PulseAudio's package extends the stock
  * configuration (without which no PCM at all can be opened). */
 static void write_conf(const char *path, enum cable_env_kind kind, const char *top,
 		       const char *more, const char *create)
 {
 	const char *build = getenv("BUILD");
+	char late[PATH_MAX + 128];
 	FILE *f = fopen(path, "w");
 
 	if (!build || !*build)
 		build = "build";
-
 	if (!f)
 		die(path);
-	fprintf(f, "</usr/share/alsa/alsa.conf>\n");
+	snprintf(late, sizeof(late), "%s.late", path);
+	fprintf(f,
+		"</usr/share/alsa/alsa.conf>\n"
+		"@hooks.1 { func load  files [ \"%s\" ]  errors true }\n",
+		late);
+	if (fclose(f) != 0)
+		die(path);
+	f = fopen(late, "w");
+	if (!f)
+		die(late);
 	if (kind == CABLE_ENV_CABLE)
 		fprintf(f, "<%s/alsa/cable/cable.conf>\n", top);
 	else if (kind == CABLE_ENV_EXAMPLE)
@@ -61,7 +73,7 @@ static void write_conf(const char *path, enum cable_env_kind kind, const char *t
 			build[0] == '/' ? "" : top, build[0] == '/' ? "" : "/", build);
 	fprintf(f, "%s\n%s\n", more ? more : "", kind == CABLE_ENV_INSTALLED ? "" : create);
 	if (fclose(f) != 0)
-		die(path);
+		die(late);
 }
 
 void cable_env_setup_as(enum cable_env_kind kind, const char *more)

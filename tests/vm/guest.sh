@@ -120,7 +120,9 @@ test_delay_on_the_card() {
 		sed "s/period_size 384/period_size $period/; s/buffer_size 3072/buffer_size $((period * 8))/;
 		     s/buffer_size 6144/buffer_size $((period * 16))/; s/ipc_key 5615100/ipc_key $((5615200 + period))/" \
 			/etc/asound.conf >/tmp/delay.conf
-		printf '%s\n' '</usr/share/alsa/alsa.conf>' '</tmp/delay.conf>' >/tmp/delay-top.conf
+		# by a hook, which comes after the one that reads /etc/asound.conf
+		printf '%s\n' '</usr/share/alsa/alsa.conf>' \
+			'@hooks.1 { func load  files [ "/tmp/delay.conf" ]  errors true }' >/tmp/delay-top.conf
 		echo "== period $period, emulated, HZ=250"
 		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" phone:7 4 "$period"
 		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" discord:7 4 "$period"
