@@ -14,6 +14,13 @@ struct loop_vhosts **loop_client_vhosts(struct loop *loop);
 /* Frees the list; the vhosts went with the context. */
 void loop_vhosts_free(struct loop_vhosts *list);
 
+/*
+ * When an idle connection is pinged and given up, as libwebsockets wants it: by a pointer that must
+ * outlive the connection, which in turn may outlive its owner. So it lives with the loop. NULL: no
+ * memory.
+ */
+const lws_retry_bo_t *loop_idle_policy(struct loop *loop, int ping_s, int hangup_s);
+
 /* The protocol handler of WebSocket clients (ws_client.c). */
 int ws_client_lws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			   size_t len);

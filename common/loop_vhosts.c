@@ -23,7 +23,8 @@
 
 struct loop_vhosts {
 	struct loop_vhosts *next;
-	bool served; /* the one of loop_server_vhost() */
+	lws_retry_bo_t *policy; /* no vhost at all, see loop_idle_policy() */
+	bool served;            /* the one of loop_server_vhost() */
 	char name[24];                      /* libwebsockets keeps the pointer */
 	char *ca_file;                      /* NULL: system store */
 	struct lws_vhost *vhost;
@@ -61,7 +62,7 @@ struct lws_vhost *loop_client_vhost(struct loop *loop, const char *ca_file)
 	int count = 0;
 
 	for (item = *list; item; item = item->next, count++) {
-		if (item->served || !ca_file != !item->ca_file)
+		if (item->policy || item->served || !ca_file != !item->ca_file)
 			continue;
 		if (!ca_file || !strcmp(ca_file, item->ca_file))
 			return item->vhost;
@@ -146,11 +147,35 @@ struct lws_vhost *loop_server_vhost(struct loop *loop)
 	return item->vhost;
 }
 
+const lws_retry_bo_t *loop_idle_policy(struct loop *loop, int ping_s, int hangup_s)
+{
+	struct loop_vhosts **list = loop_client_vhosts(loop), *item;
+
+	for (item = *list; item; item = item->next)
+		if (item->policy && item->policy->secs_since_valid_ping == ping_s &&
+		    item->policy->secs_since_valid_hangup == hangup_s)
+			return item->policy;
+	item = calloc(1, sizeof(*item));
+	if (!item)
+		return NULL;
+	item->policy = calloc(1, sizeof(*item->policy));
+	if (!item->policy) {
+		free(item);
+		return NULL;
+	}
+	item->policy->secs_since_valid_ping = (uint16_t)ping_s;
+	item->policy->secs_since_valid_hangup = (uint16_t)hangup_s;
+	item->next = *list;
+	*list = item;
+	return item->policy;
+}
+
 void loop_vhosts_free(struct loop_vhosts *list)
 {
 	while (list) {
 		struct loop_vhosts *next = list->next;
 
+		free(list->policy);
 		free(list->ca_file);
 		free(list);
 		list = next;

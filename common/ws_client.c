@@ -59,7 +59,7 @@ struct ws_client {
 	void *user;
 	size_t max_queue_bytes;
 	int connect_timeout_ms;
-	lws_retry_bo_t policy;
+	const lws_retry_bo_t *policy;
 
 	enum state state;
 	struct lws *wsi;
@@ -198,7 +198,7 @@ static void connect_to(struct ws_client *c, const char *address, int port)
 	info.local_protocol_name = WS_CLIENT_LWS_PROTOCOL;
 	info.ietf_version_or_minus_one = -1;
 	info.opaque_user_data = c;
-	info.retry_and_idle_policy = &c->policy;
+	info.retry_and_idle_policy = c->policy;
 	info.pwsi = &wsi;
 
 	c->connect_failed = false;
@@ -310,15 +310,17 @@ int ws_client_open(struct ws_client **out, const struct ws_client_config *config
 		config->max_queue_bytes ? config->max_queue_bytes : DEFAULT_QUEUE_BYTES;
 	c->connect_timeout_ms = config->connect_timeout_ms ? config->connect_timeout_ms
 							   : DEFAULT_CONNECT_TIMEOUT_MS;
-	if (ping_s > 0) {
-		c->policy.secs_since_valid_ping = (uint16_t)ping_s;
-		c->policy.secs_since_valid_hangup = (uint16_t)(ping_s + HANGUP_AFTER_PING_S);
-	}
+	/* Zeros are a policy too: never. */
+	c->policy = loop_idle_policy(c->loop, ping_s > 0 ? ping_s : 0,
+				     ping_s > 0 ? ping_s + (ping_s < HANGUP_AFTER_PING_S
+								    ? ping_s
+								    : HANGUP_AFTER_PING_S)
+						: 0);
 	c->last = &c->first;
 	strbuf_init(&c->in,
 		    config->max_message_bytes ? config->max_message_bytes : DEFAULT_MESSAGE_BYTES);
 	c->result.code = 1006;
-	if ((config->unix_path && !(c->unix_path = strdup(config->unix_path))) ||
+	if (!c->policy || (config->unix_path && !(c->unix_path = strdup(config->unix_path))) ||
 	    (config->ca_file && !(c->ca_file = strdup(config->ca_file))) ||
 	    (config->user_agent && !(c->user_agent = strdup(config->user_agent)))) {
 		ws_client_destroy(c);

@@ -42,7 +42,8 @@ struct ws_client_config {
 	size_t max_message_bytes; /* a longer message closes with 1009; 0: 1 MiB */
 	size_t max_queue_bytes;   /* of messages not yet written; 0: 256 KiB */
 	int connect_timeout_ms;   /* look-up, connect, TLS and upgrade together; 0: 10 s */
-	int ping_s; /* idle seconds before a ping; 0: 20. The line is given up 10 s after. -1: never
+	int ping_s; /* idle seconds before a ping; 0: 20. The line is given up ping_s, at most 10 s,
+		     * after. -1: never
 		     */
 
 	void (*on_open)(void *user);

@@ -625,6 +625,38 @@ static void test_close_ends_without_the_peer(void)
 	http_peer_stop(peer);
 }
 
+/* One peer answers pings (libwebsockets does by itself), one is dead. */
+static void test_idle_peer_is_pinged_and_a_dead_one_given_up(void)
+{
+	struct http_peer *peer = http_peer_start(deaf, NULL);
+	struct seen dead = {0}, alive = {0};
+	struct ws_client_config config = {
+		.ping_s = 1,
+		.on_open = on_open,
+		.on_message = on_message,
+		.on_close = on_close,
+	};
+	char url[64];
+
+	set_up();
+	config.loop = loop;
+	config.url = url;
+	config.user = &dead;
+	snprintf(url, sizeof(url), "ws://127.0.0.1:%d/", http_peer_port(peer));
+	CHECK_INT(ws_client_open(&dead.client, &config), 0);
+	config.user = &alive;
+	snprintf(url, sizeof(url), "ws://127.0.0.1:%d/", serve(NULL, NULL));
+	CHECK_INT(ws_client_open(&alive.client, &config), 0);
+	CHECK(loop_run_until(loop, is_closed, &dead, LONG_MS));
+	CHECK(dead.close.opened);
+	CHECK_INT(dead.close.code, 1006);
+	loop_run_until(loop, is_closed, &alive, 1500);
+	CHECK_INT(alive.closed, 0);
+	ws_client_destroy(alive.client);
+	tear_down(&dead);
+	http_peer_stop(peer);
+}
+
 static bool bare_close(void *arg, int fd, const char *request, int number)
 {
 	static const uint8_t frame[] = {0x88, 0};
@@ -667,6 +699,7 @@ int main(void)
 	UNIT(test_tls_verifies_chain_and_name);
 	UNIT(test_fragments_and_pieces_are_one_message);
 	UNIT(test_close_ends_without_the_peer);
+	UNIT(test_idle_peer_is_pinged_and_a_dead_one_given_up);
 	UNIT(test_close_without_code_is_1005);
 	return unit_done();
 }
