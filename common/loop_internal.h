@@ -21,6 +21,10 @@ void loop_vhosts_free(struct loop_vhosts *list);
  */
 const lws_retry_bo_t *loop_idle_policy(struct loop *loop, int ping_s, int hangup_s);
 
+/* The client vhost for clear text (loopback, Unix sockets): without certificates, which take time
+ * to load. */
+struct lws_vhost *loop_clear_vhost(struct loop *loop);
+
 /* The protocol handler of WebSocket clients (ws_client.c). */
 int ws_client_lws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			   size_t len);

@@ -23,8 +23,8 @@
 
 struct loop_vhosts {
 	struct loop_vhosts *next;
-	lws_retry_bo_t *policy; /* no vhost at all, see loop_idle_policy() */
-	bool served;            /* the one of loop_server_vhost() */
+	lws_retry_bo_t *policy;             /* no vhost at all, see loop_idle_policy() */
+	const struct lws_protocols *served; /* by a vhost without TLS; NULL: one for TLS clients */
 	char name[24];                      /* libwebsockets keeps the pointer */
 	char *ca_file;                      /* NULL: system store */
 	struct lws_vhost *vhost;
@@ -114,7 +114,8 @@ const struct lws_protocols loop_server_protocols[] = {
 	{0},
 };
 
-struct lws_vhost *loop_server_vhost(struct loop *loop)
+static struct lws_vhost *vhost_of(struct loop *loop, const struct lws_protocols *protocols,
+				  int port, const char *name)
 {
 	/* Ends a follower that is gone without a word. */
 	static const lws_retry_bo_t policy = {.secs_since_valid_ping = 20,
@@ -123,16 +124,16 @@ struct lws_vhost *loop_server_vhost(struct loop *loop)
 	struct lws_context_creation_info info;
 
 	for (item = *list; item; item = item->next)
-		if (item->served)
+		if (item->served == protocols)
 			return item->vhost;
 	item = calloc(1, sizeof(*item));
 	if (!item)
 		return NULL;
-	item->served = true;
-	snprintf(item->name, sizeof(item->name), "server");
+	item->served = protocols;
+	snprintf(item->name, sizeof(item->name), "%s", name);
 	loop_vhost_info(&info);
-	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-	info.protocols = loop_server_protocols;
+	info.port = port;
+	info.protocols = protocols;
 	info.vhost_name = item->name;
 	info.retry_and_idle_policy = &policy;
 	info.timeout_secs = 10;
@@ -145,6 +146,21 @@ struct lws_vhost *loop_server_vhost(struct loop *loop)
 	item->next = *list;
 	*list = item;
 	return item->vhost;
+}
+
+struct lws_vhost *loop_server_vhost(struct loop *loop)
+{
+	return vhost_of(loop, loop_server_protocols, CONTEXT_PORT_NO_LISTEN_SERVER, "server");
+}
+
+struct lws_vhost *loop_clear_vhost(struct loop *loop)
+{
+	static const struct lws_protocols protocols[] = {
+		{.name = WS_CLIENT_LWS_PROTOCOL, .callback = ws_client_lws_callback},
+		{0},
+	};
+
+	return vhost_of(loop, protocols, CONTEXT_PORT_NO_LISTEN, "clear");
 }
 
 const lws_retry_bo_t *loop_idle_policy(struct loop *loop, int ping_s, int hangup_s)

@@ -164,10 +164,11 @@ static void connect_to(struct ws_client *c, const char *address, int port)
 {
 	struct lws_client_connect_info info = {0};
 	char host[300], path[sizeof(c->url.path) + sizeof(c->url.query) + 2];
+	bool tls = c->url.tls && !c->unix_path;
 	struct lws *wsi = NULL;
 
 	info.context = loop_lws(c->loop);
-	info.vhost = loop_client_vhost(c->loop, c->ca_file);
+	info.vhost = tls ? loop_client_vhost(c->loop, c->ca_file) : loop_clear_vhost(c->loop);
 	if (!info.vhost) {
 		snprintf(c->result.error, sizeof(c->result.error), "no TLS client (see CA_FILE)");
 		c->connect_failed = true;
@@ -193,7 +194,7 @@ static void connect_to(struct ws_client *c, const char *address, int port)
 	info.path = path;
 	info.alpn = LOOP_ALPN;
 	info.ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
-	if (c->url.tls && !c->unix_path)
+	if (tls)
 		info.ssl_connection |= LCCSCF_USE_SSL;
 	info.local_protocol_name = WS_CLIENT_LWS_PROTOCOL;
 	info.ietf_version_or_minus_one = -1;
