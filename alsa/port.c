@@ -82,7 +82,8 @@ int port_create(struct port **out, const struct port_params *params)
 		p->params.lead_max_frames = p->params.lead_frames;
 	if (!p->params.backlog_frames)
 		p->params.backlog_frames = DEFAULT_BACKLOG;
-	p->lead_frames = p->lead_floor_frames = p->params.lead_frames;
+	p->lead_frames = p->params.lead_frames;
+	p->lead_floor_frames = p->params.lead_frames;
 	atomic_store(&p->counters.lead, p->lead_frames);
 	p->next_attempt_ns = INT64_MIN;
 	p->backoff_ns = BACKOFF_MIN_NS;

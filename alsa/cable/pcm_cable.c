@@ -416,6 +416,7 @@ static int set_constraints(struct pcm_cable *p)
 
 /* The two symbols that alsa-lib looks up; all others stay inside (-fvisibility=hidden). */
 #pragma GCC visibility push(default)
+SND_PCM_PLUGIN_DEFINE_FUNC(cable); /* what the macro defines has no prototype elsewhere */
 SND_PCM_PLUGIN_DEFINE_FUNC(cable)
 {
 	struct pcm_cable *p = calloc(1, sizeof(*p));

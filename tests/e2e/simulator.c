@@ -169,6 +169,7 @@ void simulator_forget(struct simulator *s)
 		s->events[i].taken = true;
 }
 
+__attribute__((format(printf, 3, 0)))
 static const cJSON *ask(struct simulator *s, const char *cmd, const char *format, va_list ap)
 {
 	unsigned id = ++s->asked;

@@ -443,8 +443,8 @@ static void test_bad_endpoints(void)
 static void test_malformed_costs_only_itself(void)
 {
 	static const char *const bad[] = {
-		"", "[]", "{\"op\":4,\"d\":{}}", "{\"op\":4,\"d\":{\"mode\":\"aead_aes256_gcm_rtpsize\","
-		"\"secret_key\":[1,2]}}", "{\"op\":4,\"d\":null}", "{\"op\":8,\"d\":{\"heartbeat_interval\":-3}}",
+		"", "[]", "{\"op\":4,\"d\":{}}",
+		"{\"op\":4,\"d\":{\"mode\":\"aead_aes256_gcm_rtpsize\",\"secret_key\":[1,2]}}", "{\"op\":4,\"d\":null}", "{\"op\":8,\"d\":{\"heartbeat_interval\":-3}}",
 		"{\"op\":11,\"d\":{\"user_ids\":[5]}}", "{\"op\":13,\"d\":{}}", "{\"op\":21,\"d\":{}}",
 		"{\"op\":22,\"d\":{\"transition_id\":70000}}", "{\"op\":5,\"d\":{\"user_id\":\"-1\",\"ssrc\":1}}",
 		"{\"op\":5,\"d\":{\"user_id\":\"5\",\"ssrc\":4294967296}}", "{\"seq\":99999,\"op\":18,\"d\":{}}",
