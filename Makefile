@@ -173,6 +173,11 @@ demo:
 	@BUILD=$(BUILD) CALLER="$(CALLER)" CHANNEL="$(CHANNEL)" LIVE="$(LIVE)" \
 	  $(BUILD)/tests/demo $(BUILD)/demo
 
+# Figures, not verdicts on the code: see tests/bench/README.md. BENCH=drift,cost runs parts of it.
+.PHONY: bench
+bench: all $(BENCH_BIN)
+	@BUILD=$(BUILD) tests/bench/run.sh
+
 # ---- checks of another kind ---------------------------------------------------------------
 # Threads and processes that share memory, under ThreadSanitizer: call with SAN=thread.
 TSAN_TESTS := $(filter $(addprefix %/test_,spsc ring log loop http_client cable pcm_cable port \
@@ -262,6 +267,7 @@ help:
 	@echo "make demo       a simulated call, end to end, with figures (LIVE=1 stays up)"
 	@echo "make test       every test; last line: N passed, N failed, N skipped"
 	@echo "make unit       unit tests only"
+	@echo "make bench      delay, drift, quality, cost: a table with goals; build/bench/report.json"
 	@echo "make lint       the architecture law; make static: with clang-tidy and cppcheck"
 	@echo "make valgrind   unit tests under valgrind; make fuzz: the libFuzzer targets"
 	@echo "make test-vm    on the real kernel card under systemd, in a virtual machine (QEMU)"

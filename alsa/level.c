@@ -104,16 +104,16 @@ void level_band_init(struct level_band *b)
 		b->tap[i] = (i == TAPS / 2 ? 1 : 0) - (float)(b->tap[i] / sum);
 }
 
+/* GCC's vectors, as in resampler.c. */
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
+
 static float high_sample(const float *x, const float *tap)
 {
-	float a = 0, b = 0, c = 0, d = 0;
-	for (int i = 0; i < TAPS - 1; i += 4) {
-		a += x[i] * tap[i];
-		b += x[i + 1] * tap[i + 1];
-		c += x[i + 2] * tap[i + 2];
-		d += x[i + 3] * tap[i + 3];
-	}
-	return (a + b) + (c + d) + x[TAPS - 1] * tap[TAPS - 1];
+	v4 sum = {0};
+	for (int i = 0; i < TAPS - 1; i += 4)
+		sum += *(const v4u *)(x + i) * *(const v4u *)(tap + i);
+	return (sum[0] + sum[1]) + (sum[2] + sum[3]) + x[TAPS - 1] * tap[TAPS - 1];
 }
 
 /* A window of 5 ms is complete. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define MOST_FRAMES 5760
-#define ONE         4194304.0f /* 2^22: 120 parties of +-4.0 stay below 2^31; grain -132 dBFS */
+#define ONE         4194304.0f /* 2^22: 120 parties of +-4.0 stay below 2^31; grain -132 dBFS, cut off */
 #define BOUND       4.0f
 
 #define HOLD_MS       50
@@ -28,7 +28,8 @@ int mixer_create(struct mixer **out, unsigned frames)
 	*out = NULL;
 	if (frames == 0 || frames > MOST_FRAMES)
 		return -EINVAL;
-	struct mixer *m = calloc(1, sizeof *m + frames * sizeof(int32_t));
+	/* the tail is a whole vector */
+	struct mixer *m = calloc(1, sizeof *m + (frames + 4) * sizeof(int32_t));
 	if (!m)
 		return -ENOMEM;
 	m->frames = frames;
@@ -43,25 +44,49 @@ void mixer_destroy(struct mixer *m)
 
 void mixer_begin(struct mixer *m)
 {
-	memset(m->sum, 0, m->frames * sizeof *m->sum);
+	memset(m->sum, 0, (m->frames + 4) * sizeof *m->sum);
 	m->parties = 0;
 }
 
-/* Adding and taking away must round alike, so both come here. NaN fails both comparisons. */
-static inline int32_t to_fixed(float x)
+/* ---- four samples at a time ---------------------------------------------------------------- */
+
+/* GCC's vectors, as in resampler.c. */
+typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t i4 __attribute__((vector_size(16)));
+typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t i4u __attribute__((vector_size(16), aligned(4), may_alias));
+
+static inline v4 pick(i4 which, v4 yes, v4 no)
 {
-	x = x > -BOUND ? x : -BOUND;
-	x = x < BOUND ? x : BOUND;
-	float scaled = x * ONE;
-	return (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
+	return (v4)((which & (i4)yes) | (~which & (i4)no));
+}
+
+/* Adding and taking away must cut alike, so both come here. NaN fails all comparisons. */
+static inline i4 to_fixed(v4 x)
+{
+	const v4 most = {BOUND, BOUND, BOUND, BOUND};
+	i4 high = x >= most, fits = (x > -most) & (x < most);
+	return __builtin_convertvector(pick(fits, x, pick(high, most, -most)) * ONE, i4);
+}
+
+/* The last one to three samples of a block, as four. */
+static inline v4 tail(const float *x, unsigned n)
+{
+	v4 v = {0};
+	for (unsigned i = 0; i < n; i++)
+		v[i] = x[i];
+	return v;
 }
 
 void mixer_add(struct mixer *m, const float *in)
 {
+	unsigned whole = m->frames & ~3u, rest = m->frames & 3u;
+
 	if (m->parties == MIXER_MAX_PARTIES)
 		return;
-	for (unsigned i = 0; i < m->frames; i++)
-		m->sum[i] += to_fixed(in[i]);
+	for (unsigned i = 0; i < whole; i += 4)
+		*(i4u *)(m->sum + i) += to_fixed(*(const v4u *)(in + i));
+	*(i4u *)(m->sum + whole) += to_fixed(tail(in + whole, rest));
 	m->parties++;
 }
 
@@ -70,16 +95,32 @@ unsigned mixer_parties(const struct mixer *m)
 	return m->parties;
 }
 
+static inline v4 to_float(i4 x)
+{
+	return __builtin_convertvector(x, v4) * (1 / ONE);
+}
+
 void mixer_sum(const struct mixer *m, float *out)
 {
-	for (unsigned i = 0; i < m->frames; i++)
-		out[i] = (float)m->sum[i] * (1 / ONE);
+	unsigned whole = m->frames & ~3u;
+
+	for (unsigned i = 0; i < whole; i += 4)
+		*(v4u *)(out + i) = to_float(*(const i4u *)(m->sum + i));
+	v4 last = to_float(*(const i4u *)(m->sum + whole));
+	for (unsigned i = whole; i < m->frames; i++)
+		out[i] = last[i - whole];
 }
 
 void mixer_sum_without(const struct mixer *m, const float *own, float *out)
 {
-	for (unsigned i = 0; i < m->frames; i++)
-		out[i] = (float)(m->sum[i] - to_fixed(own[i])) * (1 / ONE);
+	unsigned whole = m->frames & ~3u, rest = m->frames & 3u;
+
+	for (unsigned i = 0; i < whole; i += 4)
+		*(v4u *)(out + i) =
+			to_float(*(const i4u *)(m->sum + i) - to_fixed(*(const v4u *)(own + i)));
+	v4 last = to_float(*(const i4u *)(m->sum + whole) - to_fixed(tail(own + whole, rest)));
+	for (unsigned i = whole; i < m->frames; i++)
+		out[i] = last[i - whole];
 }
 
 /* ---- limiter ------------------------------------------------------------------------------ */
@@ -93,17 +134,23 @@ void limiter_init(struct limiter *l, unsigned rate)
 
 void limiter_run(struct limiter *l, float *block, unsigned frames)
 {
-	float peak = 0;
-	unsigned first = frames; /* first sample that is too loud at the present gain */
+	const i4 magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
+	v4 most = {0};
+	unsigned whole = frames & ~3u, first = frames; /* first sample too loud at the present gain */
 
-	for (unsigned i = 0; i < frames; i++) {
-		float a = fabsf(block[i]);
-		peak = a > peak ? a : peak;
-		if (first == frames && a * l->gain > LIMITER_CEILING)
-			first = i;
+	for (unsigned i = 0; i < whole; i += 4) {
+		v4 a = (v4)((i4) * (const v4u *)(block + i) & magnitude);
+		most = pick(a > most, a, most);
 	}
-	if (l->gain == 1 && first == frames)
+	v4 a = (v4)((i4)tail(block + whole, frames & 3u) & magnitude);
+	most = pick(a > most, a, most);
+	float peak = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+	if (l->gain == 1 && peak <= LIMITER_CEILING)
 		return;
+	if (peak * l->gain > LIMITER_CEILING) {
+		for (first = 0; first < frames && fabsf(block[first]) * l->gain <= LIMITER_CEILING;)
+			first++;
+	}
 	float from = l->gain, to;
 	unsigned ramp = frames;
 	if (first < frames) {

@@ -103,19 +103,18 @@ static void apply_fade(struct playout *p, float *x, unsigned n)
 }
 
 /* Asks the decoder for what is missing at the cursor. False: the wave has to be continued. */
-static bool decoder_makes(struct playout *p, unsigned frames)
+static bool decoder_makes(struct playout *p)
 {
 	float made[960];
-	unsigned unit = ms_frames(p, 5) / 2, full = ms_frames(p, MADE_FULL_MS);
+	unsigned frames = ms_frames(p, 20), full = ms_frames(p, MADE_FULL_MS);
 	unsigned fade = ms_frames(p, MADE_FADE_MS);
 
 	/* Its state is at the end of what it decoded last; a hole before that is none of its business. */
 	if (!p->config.conceal || p->paused || p->cursor < p->end || p->made_run >= fade ||
 	    p->state != FLOW)
 		return false;
-	frames = (frames + unit - 1) / unit * unit;
-	if (frames > ms_frames(p, 20))
-		frames = ms_frames(p, 20);
+	/* A whole frame at once, whatever is needed of it: decoders fade by calls, not by time. Real
+	 * sound still replaces what has not been read of it. */
 	if (!p->config.conceal(p->config.conceal_ctx, p->cursor, made, frames))
 		return false;
 	for (unsigned i = 0; i < frames; i++) {
@@ -151,7 +150,7 @@ static bool fill(struct playout *p, float *x, unsigned n)
 			made_up = true;
 		} else {
 			run = media_ring_run(p->ring, p->cursor, n, &kind);
-			if (kind == MEDIA_MISSING && decoder_makes(p, run))
+			if (kind == MEDIA_MISSING && decoder_makes(p))
 				continue;
 			if (kind == MEDIA_MISSING) {
 				if (p->state == FLOW) {
@@ -250,8 +249,13 @@ bool playout_pull(struct playout *p, int64_t now_ns, float *out, unsigned frames
 
 int64_t playout_due_ns(const struct playout *p, int64_t media)
 {
-	if (p->state == EMPTY || p->restart || p->state == IDLE || !p->pulled)
-		return p->state == IDLE && p->fence != INT64_MIN && media < p->fence ? INT64_MIN : INT64_MAX;
+	if (p->state == EMPTY || p->restart || !p->pulled)
+		return INT64_MAX;
+	if (p->state == IDLE) {
+		if (media < p->fence)
+			return INT64_MIN;
+		return clock_loop_local_ns(p->clock, to_ns(p, media)) + p->target_ns;
+	}
 	if (media < p->cursor)
 		return INT64_MIN;
 	int64_t ahead = to_ns(p, media - p->cursor + p->stay);

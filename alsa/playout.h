@@ -36,8 +36,8 @@ struct playout;
 
 /*
  * Asks the decoder to make up frames samples that follow the last ones put (Opus: opus_decode_float
- * with data NULL). Called inside playout_pull when sound is missing. frames is a multiple of 2.5 ms
- * (120 at 48 kHz), at most 20 ms. media is the media time of the first of them. Must not allocate
+ * with data NULL). Called inside playout_pull when sound is missing, for 20 ms at a time (960 frames
+ * at 48 kHz: decoders fade by calls, not by time). media is the media time of the first of them. Must not allocate
  * or block. Returns false if it cannot (decoder never had a packet): then the waveform is continued
  * by pitch repetition, as it always is when no callback was given.
  */
@@ -105,7 +105,8 @@ bool playout_pull(struct playout *p, int64_t now_ns, float *out, unsigned frames
 /*
  * Latest local time at which the frame of media time media may still be put and be heard; a
  * decoder that lacks a packet waits for it until then, and conceals it (FEC, PLC) after.
- * INT64_MIN: its place has been played. INT64_MAX: nothing is playing, no hurry.
+ * INT64_MIN: its place has been played. INT64_MAX: nothing has been put yet. While nothing plays it
+ * is the time at which it would begin to be late by the present target.
  */
 int64_t playout_due_ns(const struct playout *p, int64_t media);
 

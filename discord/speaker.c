@@ -55,6 +55,10 @@ static bool conceal(void *ctx, int64_t media, float *out, unsigned frames)
 	if (opus_decode_float(s->decoder, NULL, 0, out, (int)frames, 0) != (int)frames)
 		return false;
 	s->stats.plc++;
+	/* The decoder's state has moved on by this much: it must not be concealed again when the next
+	 * packet shows that this one was lost. */
+	if (media == s->next_media)
+		s->next_media += frames;
 	return true;
 }
 
@@ -245,6 +249,8 @@ static void packet(struct speaker *s, uint16_t seq, uint32_t timestamp, const ui
 	}
 	if (ahead < 0) { /* too late, or a duplicate: only its arrival says something */
 		s->stats.late++;
+		playout_put(s->playout, playout_unwrap(s->media, timestamp), NULL, s->frame,
+			    arrival_ns);
 		return;
 	}
 	struct held *slot = NULL;

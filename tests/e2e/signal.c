@@ -188,6 +188,28 @@ void signal_chirp(float *x, size_t n, unsigned rate, double from_hz, double to_h
 	}
 }
 
+void signal_voice(float *x, size_t n, unsigned rate, unsigned seed)
+{
+	double phase = 0, base = 95 + seed % 7 * 17;
+	for (size_t i = 0; i < n; i++) {
+		double t = (double)i / rate, v = 0;
+		double hz = base * (1 + 0.2 * sin(1.9 * t + seed) + 0.05 * sin(7.1 * t));
+		double syllable = sin(2 * M_PI * 2.3 * t + 0.7 * sin(1.3 * t + seed));
+		phase += 2 * M_PI * hz / rate;
+		if (syllable > 0) {
+			double f1 = 550 + 250 * sin(3.1 * t + seed), f2 = 1600 + 500 * sin(2.3 * t);
+			for (int h = 1; h * hz < 3400; h++) {
+				double f = h * hz;
+				double a = exp(-pow((f - f1) / 250, 2)) + 0.5 * exp(-pow((f - f2) / 300, 2)) +
+					   0.2 * exp(-pow((f - 2900) / 300, 2));
+				if (a > 1e-3)
+					v += a * sin(h * phase + 0.9 * h * h); /* or all would peak at once */
+			}
+		}
+		x[i] = (float)(0.11 * v * (syllable > 0 ? syllable : 0));
+	}
+}
+
 /* ---- tones --------------------------------------------------------------------------------- */
 
 double signal_tone_dbfs(const float *x, size_t n, unsigned rate, double hz)

@@ -42,6 +42,10 @@ void signal_tone(float *x, size_t n, unsigned rate, double hz, double dbfs, doub
  * 10 ms, peak dbfs. Falling chirps (from > to) and rising ones do not correlate: alternate. */
 void signal_chirp(float *x, size_t n, unsigned rate, double from_hz, double to_hz, double dbfs);
 
+/* Something like a voice: harmonics of a gliding pitch under formants, in syllables with pauses
+ * between, nothing above 3.4 kHz, peak about -6 dBFS. seed: another voice saying something else. */
+void signal_voice(float *x, size_t n, unsigned rate, unsigned seed);
+
 /* ---- tones: present, absent --------------------------------------------------------------- */
 
 /* Peak level (dBFS) of the component at hz over x (Goertzel, Hann window; 5 s are usual). */

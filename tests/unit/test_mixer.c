@@ -102,6 +102,39 @@ static void test_wild_samples_and_too_many_parties_are_bounded(void)
 	mixer_destroy(m);
 }
 
+/* Blocks need be no multiple of anything: 8 kHz makes 37 frames of 4.6 ms, say. */
+static void test_odd_lengths(void)
+{
+	struct mixer *m;
+	float a[37], b[37], out[38], mine[38];
+	for (unsigned frames = 1; frames <= 37; frames++) {
+		CHECK_INT(mixer_create(&m, frames), 0);
+		for (unsigned i = 0; i < frames; i++) {
+			a[i] = (float)((int)i * 97 - 1200) / 32768;
+			b[i] = (float)(2000 - (int)i * 131) / 32768;
+		}
+		out[frames] = mine[frames] = 42;
+		mixer_begin(m);
+		mixer_add(m, a);
+		mixer_add(m, b);
+		mixer_sum(m, out);
+		mixer_sum_without(m, a, mine);
+		for (unsigned i = 0; i < frames; i++) {
+			CHECK(out[i] == a[i] + b[i]);
+			CHECK(mine[i] == b[i]);
+		}
+		CHECK(out[frames] == 42 && mine[frames] == 42);
+		mixer_destroy(m);
+		/* the limiter sees the last sample too */
+		struct limiter l;
+		limiter_init(&l, 8000);
+		memset(out, 0, sizeof out);
+		out[frames - 1] = -3;
+		limiter_run(&l, out, frames);
+		CHECK_NEAR(out[frames - 1], -LIMITER_CEILING, 1e-6);
+	}
+}
+
 static void test_limiter_leaves_normal_sound_alone(void)
 {
 	struct limiter l;
@@ -191,6 +224,7 @@ int main(void)
 	UNIT(test_nobody_hears_himself);
 	UNIT(test_sum_is_exact_for_16_bit_sound);
 	UNIT(test_wild_samples_and_too_many_parties_are_bounded);
+	UNIT(test_odd_lengths);
 	UNIT(test_limiter_leaves_normal_sound_alone);
 	UNIT(test_limiter_never_clips);
 	UNIT(test_limiter_does_not_distort_or_pump);
