@@ -73,6 +73,8 @@ struct dave_room {
 	/* transition */
 	uint16_t last_transition, transition;
 	int transition_version;
+	uint64_t coming_user; /* a fault for somebody who is not here yet */
+	enum dave_fault coming_fault;
 	bool stranger_out;
 	uint8_t stranger_ref[WIRE_HASH_BYTES];
 	uint64_t stranger_to;
@@ -757,6 +759,10 @@ struct dave_client *dave_room_join(struct dave_room *r, uint64_t user, int max_v
 	c->user = user;
 	c->context = context;
 	c->max_version = max_version < 0 ? 0 : max_version > 1 ? 1 : max_version;
+	if (user == r->coming_user) {
+		c->fault = r->coming_fault;
+		r->coming_user = 0;
+	}
 	if (!r->clients)
 		r->version = c->max_version;
 	else if (c->max_version == 0 && r->version)
@@ -913,9 +919,12 @@ int dave_room_fault(struct dave_room *r, uint64_t user, enum dave_fault fault)
 {
 	struct dave_client *c = client_find(r, user);
 
-	if (!c)
-		return -ENOENT;
-	c->fault = fault;
+	if (c) {
+		c->fault = fault;
+	} else {
+		r->coming_user = user;
+		r->coming_fault = fault;
+	}
 	return 0;
 }
 

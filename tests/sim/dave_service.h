@@ -71,7 +71,7 @@ void dave_room_tick(struct dave_room *r, int64_t now_ns);
 
 /* ---- what a test may order -------------------------------------------------------------- */
 
-/* The next commit or Welcome sent to the user has a byte changed, or is not sent at all. */
+/* The next commit or Welcome sent to the user, now or when it has joined, has a byte changed, or is not sent at all. */
 enum dave_fault {
 	DAVE_FAULT_NONE,
 	DAVE_FAULT_FORGED_COMMIT,
