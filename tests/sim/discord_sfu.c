@@ -301,7 +301,8 @@ static void rtp_in(struct voice_session *v, const uint8_t *data, size_t len)
 		complain("a nonce was used twice");
 	}
 	if (!v->spoke_op5) {
-		if (!v->before_speaking++)
+		/* a datagram may overtake op 5, which comes by TCP; not for 200 ms */
+		if (++v->before_speaking == 10)
 			complain("RTP before any op 5");
 		return;
 	}
