@@ -20,6 +20,7 @@
 #define RING_SPARE  1440 /* more than this unread besides what is due, and the oldest are left out */
 #define BLOCKS_MAX  8    /* of one tick; port_due() asks for no more after a standstill */
 #define FADE_FRAMES LINE_BLOCK_FRAMES
+#define STANDSTILL_NS (200 * NS_PER_MS) /* beyond that the playout is left to find its place anew */
 
 struct leg {
 	struct line *line;
@@ -63,6 +64,7 @@ struct line {
 	struct mixer *mixer;
 	struct limiter limiter;
 	int64_t pull_ns; /* nominal time of the last block */
+	uint64_t seen_silence, unheard_frames; /* of the port's silence; not yet skipped */
 	uint64_t written, read; /* of the legs' rings */
 
 	struct pace pace;
@@ -224,22 +226,45 @@ static void mix_block(struct line *line, int64_t due_ns, int64_t now_ns)
  * The nominal time of the next block: one block after the last, drawn slowly towards the wake-ups,
  * whose own times jitter.
  */
-static int64_t next_pull_ns(struct line *line, int64_t now_ns)
+static int64_t next_pull_ns(struct line *line, int64_t wake_ns)
 {
-	int64_t nominal = line->pull_ns + LINE_TICK_NS, error = now_ns - nominal;
+	int64_t nominal = line->pull_ns + LINE_TICK_NS, error = wake_ns - nominal;
 
-	if (line->pull_ns == 0 || error > 3 * LINE_TICK_NS || error < -3 * LINE_TICK_NS)
-		nominal = now_ns;
+	if (line->pull_ns == 0 || error > STANDSTILL_NS || error < -STANDSTILL_NS)
+		nominal = wake_ns;
 	else
 		nominal += error / 64;
 	line->pull_ns = nominal;
 	return nominal;
 }
 
+/*
+ * Where we were so late that the port filled in silence, as much of the callers' sound has passed
+ * unheard. Played late it would stay late, and look like drift to the playout's clock.
+ */
+static void skip_unheard(struct line *line, int64_t now_ns)
+{
+	float unheard[LINE_BLOCK_FRAMES];
+	struct port_stats port;
+
+	port_stats(line->phone, &port);
+	line->unheard_frames += port.silence_frames - line->seen_silence;
+	line->seen_silence = port.silence_frames;
+	for (; line->unheard_frames >= LINE_BLOCK_FRAMES; line->unheard_frames -= LINE_BLOCK_FRAMES) {
+		int64_t due_ns = next_pull_ns(line, now_ns);
+
+		for (struct leg *leg = line->legs; leg; leg = leg->next)
+			if (leg->active)
+				playout_pull(leg->playout, due_ns, unheard, LINE_BLOCK_FRAMES);
+		line->stats.unheard_blocks++;
+	}
+}
+
 static void write_phone(struct line *line, int64_t now_ns)
 {
 	size_t due = port_due(line->phone, LINE_BLOCK_FRAMES, now_ns) / LINE_BLOCK_FRAMES;
 
+	skip_unheard(line, now_ns);
 	if (due > BLOCKS_MAX)
 		due = BLOCKS_MAX;
 	for (size_t i = 0; i < due; i++) {
@@ -376,6 +401,8 @@ static void sweep(struct line *line)
 
 bool line_tick(struct line *line, int64_t now_ns)
 {
+	struct port_stats port;
+
 	if (wants_to_run(line)) {
 		line->linger = LINE_LINGER_TICKS;
 		if (!line->running) {
@@ -383,6 +410,9 @@ bool line_tick(struct line *line, int64_t now_ns)
 			port_start(line->discord, now_ns);
 			pace_start(&line->pace, now_ns);
 			line->pull_ns = 0;
+			port_stats(line->phone, &port);
+			line->seen_silence = port.silence_frames;
+			line->unheard_frames = 0;
 			line->last_tick_ns = now_ns;
 			line->read = line->written;
 			line->running = true;

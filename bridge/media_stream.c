@@ -86,13 +86,12 @@ static void live(struct media_stream *s, int64_t now_ns)
 
 static int handle_start(struct media_stream *s, const struct media_message *m, int64_t now_ns)
 {
-	if (s->state == LIVE || s->state == ASKING) {
-		/* Quirk: a repeated start of the same stream changes nothing; one of another stream on
-		 * the same socket is not in the protocol. */
-		if (strcmp(s->sid, m->stream_sid) == 0)
-			return STREAM_GO_ON;
-		log_warn("stream starts anew as another, closing stream=%s", s->sid);
-		return STREAM_CLOSE_POLICY;
+	if (media_stream_started(s)) {
+		/* A repeated start changes nothing, and one of another stream on the same socket is
+		 * not in the protocol: no reason to end a call that is up. */
+		log_rated(&s->bad_rate, 10000, LOG_LEVEL_WARN, "ignoring a second start stream=%s theirs=%s",
+			  s->name, m->stream_sid);
+		return STREAM_GO_ON;
 	}
 	/* Clones leave `connected` out: ACCEPTED is as good as HELLO here. */
 	memcpy(s->sid, m->stream_sid, sizeof(s->sid));
