@@ -37,7 +37,7 @@ struct entry {
 struct media_stream {
 	const struct media_stream_hooks *hooks;
 	void *user;
-	char name[MEDIA_SID_BYTES]; /* for the log */
+	char name[MEDIA_SID_BYTES]; /* for the log: the peer, then the CallSid */
 	char sid[MEDIA_SID_BYTES];
 	enum state state;
 	int64_t accepted_ns;
@@ -95,6 +95,7 @@ static int handle_start(struct media_stream *s, const struct media_message *m, i
 	}
 	/* Clones leave `connected` out: ACCEPTED is as good as HELLO here. */
 	memcpy(s->sid, m->stream_sid, sizeof(s->sid));
+	memcpy(s->name, m->u.start.call_sid, sizeof(s->name));
 	live(s, now_ns); /* first: the hook may send at once */
 	int err = s->hooks->start(s->user, s, m);
 

@@ -82,7 +82,7 @@ static void test_forms(void)
 		double error = 0, n = 0;
 
 		CHECK_INT(wav_decode(file, len, 48000, &samples, &count, why), 0);
-		CHECK_NEAR((double)count, 24000, 2);
+		CHECK_NEAR((double)count, 24000, 5); /* half a frame of 11025 Hz is lost */
 		for (size_t i = 4800; i + 4800 < count; i++, n++) {
 			double want = 0.5 * sin(2 * M_PI * 1000 * (double)i / 48000);
 
