@@ -31,7 +31,7 @@ static size_t make(unsigned tag, unsigned channels, unsigned rate, unsigned bits
 				put_le32(p, raw);
 				p += 4;
 			} else if (bits == 8) {
-				*p++ = (unsigned char)lrint(128 + 127 * x);
+				*p++ = (unsigned char)lrint(128 + 128 * x);
 			} else if (bits == 16) {
 				put_le16(p, (uint16_t)lrint(32767 * x));
 				p += 2;
