@@ -154,7 +154,7 @@ static void on_request(void *user, const struct webhook_request *request,
 
 /* One source for each line; lines that say the same share it, and what is unchanged is kept. */
 static int load_waiting(struct waiting *out[SETTINGS_MAX_LINES], const struct settings *settings,
-			const struct settings *before, struct waiting *const kept[SETTINGS_MAX_LINES])
+			struct waiting *const kept[SETTINGS_MAX_LINES])
 {
 	for (int n = 0; n >= 0; n = settings_next_line(settings, n)) {
 		const char *text = settings_str(settings, "WAITING", n);
@@ -164,9 +164,7 @@ static int load_waiting(struct waiting *out[SETTINGS_MAX_LINES], const struct se
 		for (int k = 0; k < n && !out[n]; k++)
 			if (out[k] && strcmp(settings_str(settings, "WAITING", k), text) == 0)
 				out[n] = waiting_ref(out[k]);
-		if (!out[n] && before && settings_has_line(before, n) && kept[n] &&
-		    waiting_kind(kept[n]) != WAITING_FILE &&
-		    strcmp(settings_str(before, "WAITING", n), text) == 0)
+		if (!out[n] && kept[n] && waiting_is_current(kept[n], text))
 			out[n] = waiting_ref(kept[n]);
 		if (out[n])
 			continue;
@@ -229,7 +227,7 @@ void bridge_reload(struct bridge *b, struct settings *settings)
 			log_error("the new settings lack line %d, keeping the old ones", n);
 			return;
 		}
-	if (load_waiting(waiting, settings, b->settings, b->waiting) < 0) {
+	if (load_waiting(waiting, settings, b->waiting) < 0) {
 		log_error("keeping the old settings");
 		free_waiting(waiting);
 		return;
@@ -292,6 +290,7 @@ int bridge_create(struct bridge **out, struct loop *loop, struct settings *setti
 					  .ca_file = settings_str(settings, "CA_FILE", 0)};
 	struct bridge *b = calloc(1, sizeof(*b));
 	struct call_hooks own = hooks;
+	struct waiting *none[SETTINGS_MAX_LINES] = {NULL};
 	int err = -ENOMEM;
 
 	/* *out is set even on failure: what was begun must outlive the loop */
@@ -301,7 +300,7 @@ int bridge_create(struct bridge **out, struct loop *loop, struct settings *setti
 	b->loop = loop;
 	b->settings = settings_ref(settings);
 	own.user = b;
-	if ((err = load_waiting(b->waiting, settings, NULL, NULL)) ||
+	if ((err = load_waiting(b->waiting, settings, none)) ||
 	    (err = http_client_create(&b->http, loop, &http)) ||
 	    (err = twilio_api_create(&b->api, loop, b->http)) ||
 	    (err = call_table_create(&b->calls, &own)) || (err = token_store_create(&b->tokens)) ||

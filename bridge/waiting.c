@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bridge/wav.h"
 
@@ -24,8 +25,10 @@
 struct waiting {
 	_Atomic int references; /* writers and readers: whoever holds one */
 	enum waiting_kind kind;
+	char *text;     /* as it was asked for */
 	float *samples; /* of a file, 48 kHz */
 	size_t count;
+	struct stat file; /* as it was when it was read */
 };
 
 int waiting_create(struct waiting **out, const char *text, char why[WAITING_WHY_BYTES])
@@ -38,7 +41,10 @@ int waiting_create(struct waiting **out, const char *text, char why[WAITING_WHY_
 	if (!w)
 		return -ENOMEM;
 	atomic_init(&w->references, 1);
-	if (strcmp(text, "silence") == 0)
+	w->text = strdup(text);
+	if (!w->text)
+		err = -ENOMEM;
+	else if (strcmp(text, "silence") == 0)
 		w->kind = WAITING_SILENCE;
 	else if (strcmp(text, "ring") == 0)
 		w->kind = WAITING_RING;
@@ -46,6 +52,8 @@ int waiting_create(struct waiting **out, const char *text, char why[WAITING_WHY_
 		w->kind = WAITING_ECHO;
 	else {
 		w->kind = WAITING_FILE;
+		if (stat(text, &w->file) < 0)
+			memset(&w->file, 0, sizeof(w->file)); /* reading it will say why */
 		err = wav_load(text, RATE, &w->samples, &w->count, why);
 	}
 	if (err) {
@@ -67,7 +75,21 @@ void waiting_unref(struct waiting *w)
 	if (!w || atomic_fetch_sub(&w->references, 1) != 1)
 		return;
 	free(w->samples);
+	free(w->text);
 	free(w);
+}
+
+bool waiting_is_current(const struct waiting *w, const char *text)
+{
+	struct stat now;
+
+	if (strcmp(w->text, text) != 0)
+		return false;
+	if (w->kind != WAITING_FILE)
+		return true;
+	return stat(text, &now) == 0 && now.st_dev == w->file.st_dev && now.st_ino == w->file.st_ino &&
+	       now.st_size == w->file.st_size && now.st_mtim.tv_sec == w->file.st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == w->file.st_mtim.tv_nsec;
 }
 
 enum waiting_kind waiting_kind(const struct waiting *w)

@@ -35,6 +35,9 @@ void waiting_unref(struct waiting *waiting); /* NULL is fine */
 
 enum waiting_kind waiting_kind(const struct waiting *waiting);
 
+/* True if waiting_create(text) would make the same again: no need to read a long file anew. */
+bool waiting_is_current(const struct waiting *waiting, const char *text);
+
 /* Writes n frames at 48 kHz from *position on, and moves it. False: they are digital silence. */
 bool waiting_fill(const struct waiting *waiting, uint64_t *position, float *out, unsigned n);
 

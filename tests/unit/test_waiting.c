@@ -134,8 +134,13 @@ static void test_file_plays_over_and_over(void)
 	close(fd);
 	int err = waiting_create(&w, path, why);
 
-	unlink(path);
 	CHECK_INT(err, 0);
+	CHECK(waiting_is_current(w, path));
+	CHECK(!waiting_is_current(w, "ring"));
+	CHECK_INT(truncate(path, 500), 0);
+	CHECK(!waiting_is_current(w, path));
+	unlink(path);
+	CHECK(!waiting_is_current(w, path));
 	CHECK_INT(waiting_kind(w), WAITING_FILE);
 	for (int i = 0; i < 3000; i += 240)
 		CHECK(waiting_fill(w, &position, out + i, i + 240 > 3000 ? (unsigned)(3000 - i) : 240));
