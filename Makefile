@@ -159,7 +159,7 @@ e2e: all $(SIM_BIN) $(E2E_BIN)
 # Everything. Each part adds its three numbers to a file; the last line is their sum.
 test:
 	@$(MAKE) -s deps
-	@$(MAKE) -s tests
+	@$(MAKE) -s -j$$(nproc) tests
 	@rm -f $(BUILD)/tests/sums
 	@BUILD=$(BUILD) tests/run.sh --append $(BUILD)/tests/sums $(UNIT_BIN) $(E2E_TESTS); \
 	[ ! -x tests/interop/run.sh ] || BUILD=$(BUILD) tests/interop/run.sh --append $(BUILD)/tests/sums; \
@@ -169,7 +169,7 @@ test:
 # A call in the sandbox, with figures. CALLER=a.wav CHANNEL=b.wav LIVE=1
 demo:
 	@$(MAKE) -s deps
-	@$(MAKE) -s all $(BUILD)/tests/sim_twilio $(BUILD)/tests/sim_discord $(BUILD)/tests/demo
+	@$(MAKE) -s -j$$(nproc) all $(addprefix $(BUILD)/tests/,sim_twilio sim_discord dave_member demo)
 	@BUILD=$(BUILD) CALLER="$(CALLER)" CHANNEL="$(CHANNEL)" LIVE="$(LIVE)" \
 	  $(BUILD)/tests/demo $(BUILD)/demo
 
@@ -180,8 +180,8 @@ bench: all $(BENCH_BIN)
 
 # ---- checks of another kind ---------------------------------------------------------------
 # Threads and processes that share memory, under ThreadSanitizer: call with SAN=thread.
-TSAN_TESTS := $(filter $(addprefix %/test_,spsc ring log loop http_client cable pcm_cable port \
-                metrics audio dave_snapshot),$(UNIT_BIN))
+TSAN_TESTS := $(filter $(addprefix $(BUILD)/tests/test_,small log loop http_client ws_client api cable \
+                pcm_cable port metrics dave_media media),$(UNIT_BIN))
 .PHONY: tsan valgrind fuzz
 tsan: all $(TSAN_TESTS)
 	@BUILD=$(BUILD) tests/run.sh $(TSAN_TESTS)
