@@ -50,6 +50,7 @@ struct media_stream {
 	struct entry queue[QUEUE_ENTRIES];
 	unsigned queue_first, queue_count, queue_frames;
 	struct probe probe;
+	bool stalled; /* nothing is sent, and it is to be cleared afterwards */
 
 	struct media_stream_stats stats;
 	struct log_rate bad_rate, unknown_rate;
@@ -294,9 +295,16 @@ void media_stream_send(struct media_stream *s, const uint8_t frame[G711_FRAME_BY
 
 	if (s->state != LIVE)
 		return;
-	if (probe_overrun(&s->probe, now_ns)) {
-		log_warn("the far end has too much sound queued, clearing stream=%s queue_ms=%d",
-			 s->name, (int)(s->probe.queue_ns / 1000000));
+	if (probe_stalled(&s->probe, now_ns)) {
+		s->stalled = true;
+		s->stats.frames_dropped++;
+		return;
+	}
+	if (s->stalled || probe_overrun(&s->probe, now_ns)) {
+		log_warn("the far end %s, clearing what is queued there stream=%s queue_ms=%d",
+			 s->stalled ? "stood still" : "has too much sound queued", s->name,
+			 (int)(s->probe.queue_ns / 1000000));
+		s->stalled = false;
 		queue_push(s, ENTRY_CLEAR);
 		probe_cleared(&s->probe);
 		s->stats.clears++;

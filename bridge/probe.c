@@ -76,6 +76,26 @@ bool probe_overrun(const struct probe *probe, int64_t now_ns)
 	return probe->over_since_ns != 0 && now_ns - probe->over_since_ns >= PROBE_PATIENCE_NS;
 }
 
+bool probe_stalled(struct probe *probe, int64_t now_ns)
+{
+	/* peers that never return a mark are not judged by them */
+	if (probe->min_rtt_ns == 0 || probe->oldest == probe->next)
+		goto no;
+	if (now_ns - probe->sent_ns[probe->oldest % PROBE_OUTSTANDING] - probe->min_rtt_ns <
+	    PROBE_STALL_NS)
+		goto no;
+	if (probe->stall_since_ns == 0)
+		probe->stall_since_ns = now_ns;
+	if (now_ns - probe->stall_since_ns < PROBE_GIVE_UP_NS)
+		return true;
+	probe->lost += probe->next - probe->oldest;
+	probe->oldest = probe->next;
+	probe->min_rtt_ns = 0; /* not judged again before one comes back */
+no:
+	probe->stall_since_ns = 0;
+	return false;
+}
+
 void probe_cleared(struct probe *probe)
 {
 	probe->first = probe->next;

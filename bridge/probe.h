@@ -20,6 +20,11 @@
 #define PROBE_CEILING_NS  INT64_C(200000000)
 #define PROBE_PATIENCE_NS INT64_C(2000000000)
 
+/* A mark that is this late (beyond the usual) says that the far end takes nothing any more. After
+ * that long without any the marks are given up, not the stream. */
+#define PROBE_STALL_NS    INT64_C(1000000000)
+#define PROBE_GIVE_UP_NS  INT64_C(10000000000)
+
 struct probe {
 	uint32_t next;  /* number of the next mark */
 	uint32_t first; /* numbers below were sent before the last clear: their echoes mean nothing */
@@ -29,6 +34,7 @@ struct probe {
 	int64_t min_rtt_ns; /* 0: none yet */
 	int64_t queue_ns;   /* last estimate, slightly smoothed */
 	int64_t over_since_ns; /* 0: not over the ceiling */
+	int64_t stall_since_ns; /* 0: it does not stall */
 	uint32_t lost;      /* marks that gave up their place before they came back */
 };
 
@@ -44,6 +50,12 @@ bool probe_echo(struct probe *probe, const char *name, int64_t now_ns);
  * probe_cleared(). */
 bool probe_overrun(const struct probe *probe, int64_t now_ns);
 void probe_cleared(struct probe *probe);
+
+/*
+ * True while the far end, or the way to it, stands still. The socket may go on taking bytes for many
+ * seconds, and all of them would be heard late: send nothing meanwhile, and clear after it.
+ */
+bool probe_stalled(struct probe *probe, int64_t now_ns);
 
 /*
  * By how much the stream should be made slower (parts per million, >= 0) so that a queue above

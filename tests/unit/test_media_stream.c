@@ -293,6 +293,58 @@ static void test_probe(void)
 	CHECK_INT(marks, 19);
 }
 
+/* The far end stands still for 6 s while the socket takes everything: what is sent meanwhile stays
+ * below what it would have to clear, and one clear follows. */
+static void test_stall(void)
+{
+	char text[MEDIA_BUILD_BYTES], echo[128];
+	int frames = 0, clears = 0, first = 0, next = 0;
+	bool still;
+
+	begin();
+	for (int i = 0; i < 50 * 20; i++) {
+		still = i >= 50 * 5 && i < 50 * 11;
+		say_media(i + 1, i * 20, 1);
+		send_frame();
+		while (media_stream_next(stream, text)) {
+			const char *at = strstr(text, "\"name\":\"p");
+
+			clears += strstr(text, "\"clear\"") != NULL;
+			frames += still && strstr(text, "\"media\"");
+			if (at)
+				next = atoi(at + 9) + 1;
+		}
+		for (; !still && first < next; first++) {
+			snprintf(echo, sizeof(echo),
+				 "{\"event\":\"mark\",\"streamSid\":\"MZ1\",\"mark\":{\"name\":\"p%d\"}}",
+				 first);
+			say(echo);
+		}
+	}
+	CHECK(frames <= 50 * 2 + 5);
+	CHECK_INT(clears, 1);
+}
+
+/* A peer without marks is sent to all the same, and one that loses one is given another chance. */
+static void test_lost_marks(void)
+{
+	char text[MEDIA_BUILD_BYTES];
+	int frames = 0;
+
+	begin();
+	for (int i = 0; i < 50 * 20; i++) {
+		say_media(i + 1, i * 20, 1);
+		send_frame();
+		while (media_stream_next(stream, text))
+			frames += strstr(text, "\"media\"") != NULL;
+		if (i == 50 * 2)
+			say("{\"event\":\"mark\",\"streamSid\":\"MZ1\",\"mark\":{\"name\":\"p0\"}}");
+		if (i == 50 * 2)
+			CHECK_INT(frames, i + 1);
+	}
+	CHECK(frames >= 50 * 8);
+}
+
 static void test_pace(void)
 {
 	struct pace pace;
@@ -387,6 +439,8 @@ int main(void)
 	UNIT(test_media_time);
 	UNIT(test_queue_is_bounded);
 	UNIT(test_probe);
+	UNIT(test_stall);
+	UNIT(test_lost_marks);
 	UNIT(test_pace);
 	UNIT(test_rate_limit);
 	media_stream_destroy(stream);
