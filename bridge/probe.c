@@ -14,7 +14,7 @@
 void probe_start(struct probe *probe, int64_t now_ns)
 {
 	memset(probe, 0, sizeof(*probe));
-	probe->due_ns = now_ns + PROBE_PERIOD_NS;
+	probe->due_ns = now_ns; /* at once: without a first echo nothing can be judged */
 }
 
 bool probe_due(struct probe *probe, int64_t now_ns, char name[PROBE_NAME_BYTES])
