@@ -132,6 +132,9 @@ BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests
 ALL_PKG_LIBS = $(call pkg_libs,$(PKGS) speexdsp openssl)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS) $(LIB_HARNESS) $(LIB_SIM)
 	$(call link,$(ALL_PKG_LIBS))
+# the MLS library stands on its own: this test is linked with it and libcrypto alone
+$(BUILD)/tests/test_mls_alone: $(BUILD)/obj/tests/unit/test_mls_alone.o $(LIB_MLS)
+	$(call link,$(call pkg_libs,libcrypto))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/vectors/%.o $(ALL_LIBS)
 	$(call link,$(ALL_PKG_LIBS))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(ALL_LIBS) $(LIB_HARNESS) $(LIB_SIM)

@@ -349,7 +349,10 @@ int mls_sign(const struct mls_signature_key *key, const char *label, struct mls_
 	       EVP_PKEY_sign(ctx, der, &len, hash, sizeof(hash)) > 0;
 	EVP_PKEY_CTX_free(ctx);
 	ERR_pop_to_mark();
-	return done ? mls_buffer_copy(signature, mls_bytes(der, len)) : MLS_ERROR_INTERNAL;
+	/* OpenSSL 3.0 out of memory reports success with the length -1 of an encoder that failed */
+	if (!done || len == 0 || len > sizeof(der))
+		return MLS_ERROR_INTERNAL;
+	return mls_buffer_copy(signature, mls_bytes(der, len));
 }
 
 int mls_verify(struct mls_bytes public_key, const char *label, struct mls_bytes content,
