@@ -146,7 +146,8 @@ static void conn_flush(struct sim_conn *c)
 		}
 		done += (size_t)n;
 	}
-	memmove(c->out, c->out + done, c->out_len - done);
+	if (done > 0)
+		memmove(c->out, c->out + done, c->out_len - done);
 	c->out_len -= done;
 	if (c->closing && !c->out_len) {
 		if (c->ssl)

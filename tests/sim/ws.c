@@ -52,6 +52,8 @@ static void ws_free(void *object)
 
 static void ws_retire(struct sim_ws *ws)
 {
+	if (ws->dead)
+		return;
 	ws->dead = true;
 	sim_loop_defer(sim_conn_loop(ws->conn), ws_free, ws);
 }
@@ -177,6 +179,8 @@ void sim_ws_abort(struct sim_ws *ws)
 
 static void ws_lost(struct sim_ws *ws, int code, const char *why)
 {
+	if (ws->dead) /* answering a close frame may already have found the peer gone */
+		return;
 	ws_retire(ws);
 	if (ws->ops->closed)
 		ws->ops->closed(ws->ctx, code, why);
