@@ -157,11 +157,16 @@ static void on_done(void *arg, const struct http_response *response)
 	int64_t now_ns = clock_mono_ns();
 	char why[224];
 	c->in_flight = false;
-	if (!response->error) {
+	if (response->error) {
+		rest_limits_answered(&r->limits, c->route, c->major,
+				     &(struct rest_answer){.remaining = -1, .reset_after_ms = -1}, now_ns);
+	} else {
+		const char *limit = http_response_header(response, "X-RateLimit-Limit");
 		const char *remaining = http_response_header(response, "X-RateLimit-Remaining");
 		struct rest_answer a = {
 			.status = response->status,
 			.bucket = http_response_header(response, "X-RateLimit-Bucket"),
+			.limit = limit && isdigit((unsigned char)*limit) ? atoll(limit) : -1,
 			.remaining = remaining && isdigit((unsigned char)*remaining) ? atoll(remaining) : -1,
 			.reset_after_ms = http_response_seconds_ms(response, "X-RateLimit-Reset-After"),
 			.retry_after_ms = response->retry_after_ms,
@@ -171,11 +176,12 @@ static void on_done(void *arg, const struct http_response *response)
 			limited_body_read(response, &a);
 		bool was = r->limits.unauthorized;
 		/* A callback without our token says nothing about it. */
-		if (a.status != 401 || !(c->flags & REST_NO_AUTH))
-			rest_limits_answered(&r->limits, c->route, c->major, &a, now_ns);
+		if (a.status == 401 && (c->flags & REST_NO_AUTH))
+			a.status = 403;
+		rest_limits_answered(&r->limits, c->route, c->major, &a, now_ns);
 		if (r->limits.unauthorized && !was)
 			r->config.on_unauthorized(r->config.ctx);
-		if (a.status == 429 && ++c->refused < TRIES_429) {
+		if (response->status == 429 && ++c->refused < TRIES_429) {
 			flush(r);
 			return;
 		}
@@ -263,7 +269,7 @@ static void send_allowed(struct rest *r)
 		else if (!c->in_flight && when_ns < next_ns)
 			next_ns = when_ns;
 	}
-	if (next_ns != INT64_MAX) {
+	if (next_ns < REST_AFTER_ANSWER) { /* after an answer we come here anyway */
 		int64_t ms = (next_ns - now_ns) / NS_PER_MS + 1;
 		loop_timer_set(r->config.loop, &r->timer, ms < 50 ? 50 : ms, flush, r);
 	}

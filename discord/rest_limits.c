@@ -40,6 +40,17 @@ static bool same_bucket(const struct rest_route *a, const struct rest_route *b)
 	return a == b || (a->bucket[0] && a->major == b->major && !strcmp(a->bucket, b->bucket));
 }
 
+#define EACH_OF_BUCKET(l, r, other) \
+	for (struct rest_route *other = (l)->routes; other < (l)->routes + REST_ROUTES_MAX; other++) \
+		if (other->route[0] && same_bucket(r, other))
+
+/* The bucket is full again: by how much is known from its last answer. */
+static void refill(struct rest_route *r, int64_t now_ns)
+{
+	if (r->remaining >= 0 && r->reset_ns <= now_ns)
+		r->remaining = r->limit > (int64_t)r->in_flight ? r->limit - r->in_flight : -1;
+}
+
 int64_t rest_limits_when_ns(struct rest_limits *l, const char *route, uint64_t major, bool global,
 			    int64_t now_ns)
 {
@@ -47,6 +58,9 @@ int64_t rest_limits_when_ns(struct rest_limits *l, const char *route, uint64_t m
 		return INT64_MAX;
 	struct rest_route *r = route_get(l, route, major, now_ns);
 	int64_t when_ns = l->global_until_ns;
+	refill(r, now_ns);
+	if (r->remaining < 0 && r->in_flight > 0)
+		return REST_AFTER_ANSWER;
 	if (r->remaining == 0 && r->reset_ns > when_ns)
 		when_ns = r->reset_ns;
 	if (global && l->in_second >= REST_GLOBAL_EACH_SECOND &&
@@ -59,14 +73,11 @@ void rest_limits_sent(struct rest_limits *l, const char *route, uint64_t major, 
 		      int64_t now_ns)
 {
 	struct rest_route *r = route_get(l, route, major, now_ns);
-	for (int i = 0; i < REST_ROUTES_MAX; i++) {
-		struct rest_route *other = &l->routes[i];
-		if (!other->route[0] || !same_bucket(r, other))
-			continue;
-		if (other->remaining == 0 && other->reset_ns <= now_ns)
-			other->remaining = -1; /* full again; how much, its answer will tell */
+	EACH_OF_BUCKET (l, r, other) {
+		refill(other, now_ns);
 		if (other->remaining > 0)
 			other->remaining--;
+		other->in_flight++;
 	}
 	if (!global)
 		return;
@@ -81,6 +92,9 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 			  const struct rest_answer *a, int64_t now_ns)
 {
 	struct rest_route *r = route_get(l, route, major, now_ns);
+	EACH_OF_BUCKET (l, r, other)
+		if (other->in_flight > 0)
+			other->in_flight--;
 	if (a->status == 401)
 		l->unauthorized = true;
 	if (a->bucket)
@@ -98,11 +112,13 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 	}
 	if (remaining < 0 || reset_ms < 0)
 		return;
-	for (int i = 0; i < REST_ROUTES_MAX; i++) {
-		struct rest_route *other = &l->routes[i];
-		if (!other->route[0] || !same_bucket(r, other))
-			continue;
-		other->remaining = remaining;
+	unsigned in_flight = r->in_flight;
+	EACH_OF_BUCKET (l, r, other) {
+		/* Those still under way may have come too late to be counted in this answer. */
+		other->remaining = remaining > (int64_t)in_flight ? remaining - in_flight : 0;
 		other->reset_ns = now_ns + reset_ms * NS_PER_MS;
+		other->in_flight = in_flight;
+		if (a->limit > 0)
+			other->limit = a->limit;
 	}
 }

@@ -22,8 +22,10 @@ struct rest_route {
 	char route[REST_ROUTE_BYTES];
 	char bucket[64];    /* hash, "" while unknown */
 	uint64_t major;     /* same hash, other channel: another bucket */
-	int64_t remaining;  /* -1 unknown */
+	int64_t limit;      /* of the bucket when full; 0 unknown */
+	int64_t remaining;  /* -1 unknown: one at a time until an answer tells */
 	int64_t reset_ns;   /* when it is full again */
+	unsigned in_flight; /* sent on this route and not answered yet */
 	int64_t used_ns;
 };
 
@@ -36,7 +38,10 @@ struct rest_limits {
 };
 
 void rest_limits_init(struct rest_limits *l);
-/* When a request on this route may be sent: <= now_ns means now, INT64_MAX never (401). */
+#define REST_AFTER_ANSWER (INT64_MAX - 1)
+
+/* When a request on this route may be sent: <= now_ns means now, INT64_MAX never (401),
+ * REST_AFTER_ANSWER: ask again when one that is under way was answered. */
 int64_t rest_limits_when_ns(struct rest_limits *l, const char *route, uint64_t major, bool global,
 			    int64_t now_ns);
 /* It is being sent. global: counts towards the 50 a second (interaction callbacks do not). */
@@ -44,8 +49,9 @@ void rest_limits_sent(struct rest_limits *l, const char *route, uint64_t major, 
 		      int64_t now_ns);
 
 struct rest_answer {
-	int status;
+	int status;             /* 0: there was no answer */
 	const char *bucket;     /* X-RateLimit-Bucket or NULL */
+	int64_t limit;          /* X-RateLimit-Limit or -1 */
 	int64_t remaining;      /* X-RateLimit-Remaining or -1 */
 	int64_t reset_after_ms; /* X-RateLimit-Reset-After or -1 */
 	int64_t retry_after_ms; /* on 429; -1 unknown */

@@ -18,6 +18,7 @@ static void answered(const char *route, uint64_t major, int status, const char *
 {
 	struct rest_answer a = {.status = status,
 				.bucket = bucket,
+				.limit = 5,
 				.remaining = remaining,
 				.reset_after_ms = reset_ms,
 				.retry_after_ms = -1};
@@ -61,6 +62,42 @@ static void test_in_flight_requests_count(void)
 	CHECK(!may(POST, 1, SEC));
 }
 
+/* Nothing is known of a route before its first answer: one request at a time. */
+static void test_unknown_bucket_is_tried_singly(void)
+{
+	rest_limits_init(&l);
+	rest_limits_sent(&l, POST, 1, true, SEC);
+	CHECK_INT(rest_limits_when_ns(&l, POST, 1, true, SEC), REST_AFTER_ANSWER);
+	rest_limits_answered(&l, POST, 1,
+			     &(struct rest_answer){.remaining = -1, .reset_after_ms = -1}, SEC);
+	CHECK(may(POST, 1, SEC)); /* there was no answer: it was lost */
+}
+
+/* When the bucket is full again those who waited do not all go at once. */
+static void test_reset_releases_as_many_as_fit(void)
+{
+	int sent = 0;
+	rest_limits_init(&l);
+	rest_limits_sent(&l, POST, 1, true, SEC);
+	answered(POST, 1, 200, "b1", 0, 1000, SEC);
+	while (sent < 50 && may(POST, 1, 3 * SEC)) {
+		rest_limits_sent(&l, POST, 1, true, 3 * SEC);
+		sent++;
+	}
+	CHECK_INT(sent, 5);
+}
+
+/* An answer does not count what reached Discord after it. */
+static void test_answers_that_overtake(void)
+{
+	rest_limits_init(&l);
+	answered(POST, 1, 200, "b1", 5, 5000, SEC);
+	for (int i = 0; i < 3; i++)
+		rest_limits_sent(&l, POST, 1, true, SEC);
+	answered(POST, 1, 200, "b1", 4, 5000, SEC); /* two are still under way */
+	CHECK_INT(l.routes[0].remaining, 2);
+}
+
 static void test_429_of_a_route(void)
 {
 	rest_limits_init(&l);
@@ -87,6 +124,7 @@ static void test_fifty_a_second(void)
 	for (int i = 0; i < 50; i++) {
 		CHECK(may(POST, 1, SEC + i));
 		rest_limits_sent(&l, POST, 1, true, SEC + i);
+		answered(POST, 1, 200, NULL, -1, -1, SEC + i);
 	}
 	CHECK(!may(POST, 1, SEC + 60));
 	CHECK(rest_limits_when_ns(&l, "POST /interactions/{}/{}/callback", 9, false, SEC + 60) <=
@@ -120,6 +158,9 @@ int main(void)
 	UNIT(test_empty_bucket_waits_until_reset);
 	UNIT(test_shared_bucket);
 	UNIT(test_in_flight_requests_count);
+	UNIT(test_unknown_bucket_is_tried_singly);
+	UNIT(test_reset_releases_as_many_as_fit);
+	UNIT(test_answers_that_overtake);
 	UNIT(test_429_of_a_route);
 	UNIT(test_429_of_all);
 	UNIT(test_fifty_a_second);
