@@ -143,7 +143,7 @@ static void write_state(void *user, struct json_writer *w)
 		write_port(w, "discord", line_discord(b->line[n]));
 		json_w_int(w, "ticks", (int64_t)stats.ticks);
 		json_w_int(w, "late_ticks", (int64_t)stats.late_ticks);
-		json_w_int(w, "unheard_blocks", (int64_t)stats.unheard_blocks);
+		json_w_int(w, "unheard_frames", (int64_t)stats.unheard_frames);
 		json_w_int(w, "silence_frames", (int64_t)stats.silence_frames);
 		json_w_int(w, "skipped_frames", (int64_t)stats.skipped_frames);
 		json_w_arr(w, "calls");

@@ -20,7 +20,9 @@
 #define RING_SPARE  1440 /* more than this unread besides what is due, and the oldest are left out */
 #define BLOCKS_MAX  8    /* of one tick; port_due() asks for no more after a standstill */
 #define FADE_FRAMES LINE_BLOCK_FRAMES
-#define STANDSTILL_NS (200 * NS_PER_MS) /* beyond that the playout is left to find its place anew */
+#define STANDSTILL_NS (200 * NS_PER_MS)
+#define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
+#define BEHIND_TICKS  3
 
 struct leg {
 	struct line *line;
@@ -64,7 +66,9 @@ struct line {
 	struct mixer *mixer;
 	struct limiter limiter;
 	int64_t pull_ns; /* nominal time of the last block */
-	uint64_t seen_silence, unheard_frames; /* of the port's silence; not yet skipped */
+	uint64_t seen_xruns; /* of "phone" */
+	int64_t behind_ns;   /* least that wake-ups were behind nominal times, over behind_ticks */
+	unsigned behind_ticks;
 	uint64_t written, read; /* of the legs' rings */
 
 	struct pace pace;
@@ -222,55 +226,74 @@ static void mix_block(struct line *line, int64_t due_ns, int64_t now_ns)
 	line->stats.blocks++;
 }
 
-/*
- * The nominal time of the next block: one block after the last, drawn slowly towards the wake-ups,
- * whose own times jitter.
- */
-static int64_t next_pull_ns(struct line *line, int64_t wake_ns)
+/* Lets that much of the callers' sound pass unheard. */
+static void skip_unheard(struct line *line, int64_t gap_ns)
 {
-	int64_t nominal = line->pull_ns + LINE_TICK_NS, error = wake_ns - nominal;
+	float unheard[OUT_PIECE];
+	unsigned frames = (unsigned)(gap_ns * RATE / NS_PER_SEC);
 
-	if (line->pull_ns == 0 || error > STANDSTILL_NS || error < -STANDSTILL_NS)
-		nominal = wake_ns;
-	else
-		nominal += error / 64;
-	line->pull_ns = nominal;
-	return nominal;
+	while (frames) {
+		unsigned n = frames < OUT_PIECE ? frames : OUT_PIECE;
+
+		line->pull_ns += n * NS_PER_SEC / RATE;
+		for (struct leg *leg = line->legs; leg; leg = leg->next)
+			if (leg->active)
+				playout_pull(leg->playout, line->pull_ns, unheard, n);
+		line->stats.unheard_frames += n;
+		frames -= n;
+	}
 }
 
 /*
- * Where we were so late that the port filled in silence, as much of the callers' sound has passed
- * unheard. Played late it would stay late, and look like drift to the playout's clock.
+ * Blocks have nominal times, one after the other, drawn slowly towards the wake-ups, whose own
+ * times jitter. A late wake-up is followed by as many blocks as were missed - unless the port ran
+ * dry meanwhile: then silence was heard instead, and what the callers said in that time must not
+ * be played late. It would stay late, and look like drift to the playout's clock.
  */
-static void skip_unheard(struct line *line, int64_t now_ns)
+static void follow_the_clock(struct line *line, int64_t wake_ns)
 {
-	float unheard[LINE_BLOCK_FRAMES];
+	int64_t error = wake_ns - (line->pull_ns + LINE_TICK_NS);
 	struct port_stats port;
+	bool ran_dry;
 
 	port_stats(line->phone, &port);
-	line->unheard_frames += port.silence_frames - line->seen_silence;
-	line->seen_silence = port.silence_frames;
-	for (; line->unheard_frames >= LINE_BLOCK_FRAMES; line->unheard_frames -= LINE_BLOCK_FRAMES) {
-		int64_t due_ns = next_pull_ns(line, now_ns);
-
-		for (struct leg *leg = line->legs; leg; leg = leg->next)
-			if (leg->active)
-				playout_pull(leg->playout, due_ns, unheard, LINE_BLOCK_FRAMES);
-		line->stats.unheard_blocks++;
+	ran_dry = port.xruns != line->seen_xruns;
+	line->seen_xruns = port.xruns;
+	if (line->pull_ns == 0 || error > STANDSTILL_NS || error < -STANDSTILL_NS) {
+		line->pull_ns = wake_ns - LINE_TICK_NS; /* the playout finds its place anew */
+		line->behind_ns = INT64_MAX;
+		line->behind_ticks = 0;
+		return;
 	}
+	/* a device that is away loses time without an xrun: what stays behind for a while is lost */
+	if (error < line->behind_ns)
+		line->behind_ns = error;
+	if (ran_dry || ++line->behind_ticks >= BEHIND_TICKS) {
+		int64_t gap_ns = ran_dry ? error : line->behind_ns;
+
+		if (gap_ns >= GAP_NS) {
+			skip_unheard(line, gap_ns);
+			error -= gap_ns;
+		}
+		line->behind_ns = INT64_MAX;
+		line->behind_ticks = 0;
+	}
+	if (error < GAP_NS && error > -GAP_NS)
+		line->pull_ns += error / 64;
 }
 
 static void write_phone(struct line *line, int64_t now_ns)
 {
 	size_t due = port_due(line->phone, LINE_BLOCK_FRAMES, now_ns) / LINE_BLOCK_FRAMES;
 
-	skip_unheard(line, now_ns);
+	if (due == 0)
+		return;
 	if (due > BLOCKS_MAX)
 		due = BLOCKS_MAX;
+	follow_the_clock(line, now_ns - (int64_t)(due - 1) * LINE_TICK_NS);
 	for (size_t i = 0; i < due; i++) {
-		int64_t wake_ns = now_ns - (int64_t)(due - 1 - i) * LINE_TICK_NS;
-
-		mix_block(line, next_pull_ns(line, wake_ns), now_ns);
+		line->pull_ns += LINE_TICK_NS;
+		mix_block(line, line->pull_ns, now_ns);
 	}
 }
 
@@ -411,8 +434,9 @@ bool line_tick(struct line *line, int64_t now_ns)
 			pace_start(&line->pace, now_ns);
 			line->pull_ns = 0;
 			port_stats(line->phone, &port);
-			line->seen_silence = port.silence_frames;
-			line->unheard_frames = 0;
+			line->seen_xruns = port.xruns;
+			line->behind_ns = INT64_MAX;
+			line->behind_ticks = 0;
 			line->last_tick_ns = now_ns;
 			line->read = line->written;
 			line->running = true;

@@ -54,7 +54,7 @@ bool line_tick(struct line *line, int64_t now_ns);
 struct line_stats {
 	uint64_t ticks, late_ticks; /* late: more than 5 ms behind */
 	uint64_t blocks;            /* written to "phone" */
-	uint64_t unheard_blocks;    /* of the callers' sound, while we were too late to write */
+	uint64_t unheard_frames;    /* of the callers' sound, while we were too late to write */
 	uint64_t silence_frames;    /* to the callers, because "discord" gave none */
 	uint64_t skipped_frames;    /* of "discord", because it made up for that */
 };
