@@ -328,7 +328,6 @@ int main(int argc, char **argv)
 {
 	static const struct world_options options = {
 		.settings = "CONNECT=call\nWAITING=ring\nLOG=info\n",
-		.dave = true,
 	};
 	const char *dir = argc > 1 ? argv[1] : "build/demo";
 	struct results r = { 0 };

@@ -61,7 +61,7 @@ struct world_options {
 	const char *conf;     /* loopline.conf, e.g. a [line 1] section; NULL: none */
 	bool no_discord;      /* do not start loopline-discord */
 	bool xchacha;         /* the rooms offer only XChaCha20 */
-	bool dave;            /* the first guild's rooms want end-to-end encryption */
+	bool plain;           /* rooms without end-to-end encryption, as stage channels */
 };
 
 struct world {

@@ -287,8 +287,10 @@ void world_start(struct world *w, const struct world_options *options)
 		      w->listen_port);
 	for (int i = 0; i < 2; i++)
 		simulator_ask(w->discord, "room",
-			      "\"channel\":\"%s\",\"dave\":%s,\"listen_needs_voice\":true%s",
-			      i ? LOUNGE2 : LOUNGE, w->options.dave ? "true" : "false",
+			      "\"channel\":\"%s\",\"dave\":%s,\"require_dave\":%s,"
+			      "\"listen_needs_voice\":true%s",
+			      i ? LOUNGE2 : LOUNGE, w->options.plain ? "false" : "true",
+			      w->options.plain ? "false" : "true",
 			      w->options.xchacha ?
 				      ",\"modes\":[\"aead_xchacha20_poly1305_rtpsize\"]" :
 				      "");

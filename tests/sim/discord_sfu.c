@@ -273,6 +273,18 @@ static bool nonce_seen(struct voice_session *v, uint32_t nonce)
 	return false;
 }
 
+/* The silence packet, or an encrypted frame around three bytes: nobody can see what they are, but no
+ * speech is that short. */
+static bool is_silence(const struct rtp_packet *k)
+{
+	size_t n = k->len;
+
+	if (n == 3)
+		return !memcmp(k->payload, "\xf8\xff\xfe", 3);
+	return n > 14 && k->payload[n - 1] == 0xfa && k->payload[n - 2] == 0xfa &&
+	       n - 3 == k->payload[n - 3];
+}
+
 static void rtp_in(struct voice_session *v, const uint8_t *data, size_t len)
 {
 	struct rtp_packet k = { .level = -1, .t_ns = sim_now_ns() };
@@ -307,7 +319,7 @@ static void rtp_in(struct voice_session *v, const uint8_t *data, size_t len)
 		return;
 	}
 	v->heard_from = true;
-	silent = k.len == 3 && !memcmp(k.payload, "\xf8\xff\xfe", 3);
+	silent = is_silence(&k);
 	if (!v->packets++)
 		sim_event("voice.first_packet",
 			  sim_obj("oi", "user", id_json(v->user->id), "ssrc", (int64_t)k.ssrc));

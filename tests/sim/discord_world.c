@@ -78,6 +78,8 @@ struct channel *channel_add(struct guild *g, uint64_t id, int type, const char *
 	c->guild = g;
 	c->type = type;
 	c->padding = 0.08;
+	/* as on the real service since March 2026; stage channels are the exception (`room`) */
+	c->dave = c->require_dave = type == 2;
 	c->messages = cJSON_CreateArray();
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	while (*tail)
