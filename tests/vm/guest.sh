@@ -3,7 +3,7 @@
 # Each test is a function test_*; what it prints goes to NAME.log in the working directory, and a
 # status other than 0 fails it (77 skips it; the last line of its log is the reason).
 set -u
-. ./conf
+. ./conf # top, build, only: which tests
 work=$PWD
 chmod 1777 "$work"
 export PATH=$PATH:/usr/sbin:/sbin
@@ -11,6 +11,7 @@ bin=$build/tests
 failed=0
 
 run() { # run NAME LIMIT: a test, with a time limit
+	case $1 in *$only*) ;; *) return ;; esac
 	local start=$SECONDS status
 	( set -eu; trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT; "test_$1" ) >"$work/$1.log" 2>&1 &
 	local pid=$! i=0
@@ -21,9 +22,10 @@ run() { # run NAME LIMIT: a test, with a time limit
 		wait $pid; status=$?
 	fi
 	case $status in
-	0) echo "ok vm_$1" ;;
+	0) echo "ok vm_$1"; sed -nE 's/^(ok|skip) test_/\1 vm_test_/p' "$work/$1.log" ;;
 	77) echo "skip vm_$1: $(tail -n 1 "$work/$1.log")" ;;
-	*) echo "not ok vm_$1: status $status after $((SECONDS - start)) s; last lines:"
+	*) sed -nE 's/^(ok|skip|not ok) test_/\1 vm_test_/p' "$work/$1.log"
+	   echo "not ok vm_$1: status $status after $((SECONDS - start)) s; last lines:"
 	   tail -n 15 "$work/$1.log" | sed 's/^/    /'; failed=1 ;;
 	esac
 }
@@ -71,10 +73,10 @@ test_members_record_and_play() {
 test_others_are_refused() {
 	local user
 	for user in bob carol; do
-		! as $user arecord -q -D phone -f S16_LE -r 48000 -c 1 -d 1 /tmp/x.wav 2>$user.err
+		refused as $user arecord -q -D phone -f S16_LE -r 48000 -c 1 -d 1 /tmp/x.wav 2>$user.err
 		cat $user.err
 		grep -qi 'permission denied' $user.err
-		! as $user aplay -q -D discord "$work/eight.wav" 2>$user.err
+		refused as $user aplay -q -D discord "$work/eight.wav" 2>$user.err
 		cat $user.err
 		grep -qi 'permission denied' $user.err
 	done
@@ -106,9 +108,10 @@ test_death_of_the_first_opener() {
 program() {
 	"$@" >"$work/lines" 2>"$work/${FUNCNAME[1]}.err" || true
 	cat "$work/lines" "$work/${FUNCNAME[1]}.err"
-	! grep -q '^not ok' "$work/lines"
-	grep -q '^ok' "$work/lines"
+	verdict "$work/lines"
 }
+verdict() { grep -q '^ok' "$1" && [ "$(grep -c '^not ok' "$1")" -eq 0 ]; }
+refused() { if "$@"; then echo "not refused: $*"; return 1; fi; } # set -e does not look at "! command"
 test_ports_on_the_card() { cd "$top"; program env LOOPLINE_CARD=1 "$bin/test_port_card"; }
 test_examples_on_the_card() { cd "$top"; program as alice env LOOPLINE_EXAMPLES=installed "$bin/test_examples"; }
 
@@ -129,6 +132,16 @@ test_delay_on_the_card() {
 	done
 }
 
+# Both services under systemd, with the sandbox around them; its lines are passed on as they are.
+test_services_under_systemd() {
+	cd "$top"
+	BUILD=$build timeout 560 "$bin/vm_call" >"$work/vm_call.out" 2>"$work/vm_call.err" || true
+	cat "$work/vm_call.out"
+	cp -r /tmp/loopline-vm-call "$work/" 2>/dev/null || true
+	journalctl -b --no-pager -u 'loopline-*' >"$work/journal" 2>&1 || true
+	verdict "$work/vm_call.out"
+}
+
 run card_belongs_to_the_group 60
 run members_record_and_play 90
 run others_are_refused 60
@@ -136,4 +149,5 @@ run death_of_the_first_opener 90
 run ports_on_the_card 180
 run examples_on_the_card 240
 run delay_on_the_card 180
+run services_under_systemd 600
 exit $failed

@@ -6,7 +6,7 @@
 # The machine's root is this machine's, read-only, with what `make install` makes laid over it; see
 # boot.sh. Prints one "ok", "not ok" or "skip" line a test, and "N passed, N failed, N skipped" last.
 # Where no virtual machine can be had there is one skipped test, with the reason.
-# VM_LIMIT (seconds, 900) bounds the run. Recordings and logs stay in BUILD/vm.
+# VM_LIMIT (seconds, 1200) bounds the run; VM_ONLY=part of a name chooses tests. Recordings and logs stay in BUILD/vm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C.UTF-8
@@ -56,9 +56,10 @@ rm "$overlay/usr/lib/sysusers.d/vm.conf"
 cat >"$work/conf" <<X
 top=$PWD
 build=$build
+only=${VM_ONLY:-}
 X
 status=0
-tests/vm/boot.sh --systemd --overlay "$overlay" --limit "${VM_LIMIT:-900}" "$script" "$work" \
+tests/vm/boot.sh --systemd --overlay "$overlay" --limit "${VM_LIMIT:-1200}" "$script" "$work" \
 	>"$work/out" 2>"$work/boot.err" || status=$?
 [ $status -ne 77 ] || no_vm "$(tail -n 1 "$work/boot.err")"
 cat "$work/out"
