@@ -202,7 +202,8 @@ FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/bin/%,$(FUZZ_SRC))
 FUZZ_LIBS := $(patsubst $(BUILD)/%,build/fuzz/%,$(ALL_LIBS))
 fuzz-build:
-	@$(MAKE) -s BUILD=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined $(FUZZ_LIBS) $(FUZZ_BIN)
+	@$(MAKE) -s BUILD=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+	  CFLAGS="-g -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION" $(FUZZ_LIBS) $(FUZZ_BIN)
 fuzz: fuzz-build
 	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
 build/fuzz/bin/%: tests/fuzz/%.c $(FUZZ_LIBS)

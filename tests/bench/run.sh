@@ -17,17 +17,18 @@ instructions() { # instructions PROGRAM NAME N
 		sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
 
-cost() { # thousands of instructions per 20 ms: the difference of two runs, start-up cancels out
+cost_of() { # cost_of GROUP PROGRAM FEW MANY: the difference of two runs, start-up cancels out
 	if ! command -v valgrind >/dev/null; then
 		echo "valgrind is not installed: no instruction counts" >&2
 		return
 	fi
-	"$BUILD/tests/cost_alsa" list | while IFS='	' read -r name what goal; do
-		few=$(instructions "$BUILD/tests/cost_alsa" "$name" 20)
-		many=$(instructions "$BUILD/tests/cost_alsa" "$name" 220)
-		awk -v few="$few" -v many="$many" -v what="$what" -v goal="$goal" 'BEGIN {
-			k = (many - few) / 200 / 1000
-			printf "row\tcost per 20 ms\t%s\t%.1f\tk instructions\t%s\t%s\n", what, k,
+	"$BUILD/tests/$2" list | while IFS='	' read -r name what goal; do
+		few=$(instructions "$BUILD/tests/$2" "$name" "$3")
+		many=$(instructions "$BUILD/tests/$2" "$name" "$4")
+		awk -v few="$few" -v many="$many" -v n="$(($4 - $3))" -v what="$what" -v goal="$goal" \
+			-v group="$1" 'BEGIN {
+			k = (many - few) / n / 1000
+			printf "row\t" group "\t%s\t%.1f\tk instructions\t%s\t%s\n", what, k,
 				(goal + 0 > 0 ? "<= " goal : ""), (goal + 0 > 0 ? (k <= goal ? "ok" : "MISSED") : "") }'
 	done
 }
@@ -35,7 +36,10 @@ cost() { # thousands of instructions per 20 ms: the difference of two runs, star
 for part in $parts; do
 	echo "bench: $part" >&2
 	case $part in
-	cost) cost >>"$rows" || broken=1 ;;
+	cost) { # thousands of instructions for 20 ms of sound; for a change of an encrypted group
+		cost_of "cost per 20 ms" cost_alsa 20 220
+		cost_of "cost of group changes (P-256)" cost_mls 1 3
+	} >>"$rows" || broken=1 ;;
 	*) [ -x "$BUILD/tests/bench_$part" ] || continue
 		"$BUILD/tests/bench_$part" 2>"$dir/$part.log" | grep '^row' >>"$rows" || {
 			echo "bench_$part failed, see $dir/$part.log" >&2

@@ -12,7 +12,9 @@
 #include "discord/mls/tree_check.h"
 #include "unit.h"
 
+#ifndef PLAYERS
 #define PLAYERS 24
+#endif
 
 #define MLS(call) \
 	do { \
