@@ -249,6 +249,7 @@ int app_create(struct app **out, struct loop *loop, struct settings *settings)
 		return -ENOMEM;
 	app->loop = loop;
 	app->settings = settings_ref(settings);
+	app->first = settings_ref(settings);
 	paths_set(app);
 	if (settings_is_set(settings, KEY_PROXY_SERVER_URL, 0))
 		log_info("PROXY_SERVER_URL is not needed any more: the bridge and this process meet in %s",
@@ -298,6 +299,7 @@ void app_destroy(struct app *app)
 	dave_identity_destroy(app->identity);
 	http_client_destroy(app->http);
 	settings_unref(app->settings);
+	settings_unref(app->first);
 	free(app);
 }
 
@@ -351,17 +353,49 @@ void app_stop(struct app *app)
 	APP_EACH_LINE (app, l) {
 		if (line_guild_id(l) && gateway_state(app->gateway) == GATEWAY_READY)
 			app_send_voice_state(app, line_guild_id(l), 0);
-		line_stop(l);
+		line_leave(l);
 	}
 	app_gateway_stop(app);
 	loop_timer_set(app->loop, &app->stop_timer, STOP_MS, stop_now, app);
 }
 
+/* Keys that are bound to connections and devices that exist: they need a restart. */
+static bool restart_needed(const struct app *app, const struct settings *settings, int line)
+{
+	static const char *const bound[] = {KEY_VOICE_CHANNEL_ID, KEY_PHONE_PCM, KEY_DISCORD_PCM,
+					    KEY_TEXT_CHANNEL_ID};
+	static const char *const bound_once[] = {KEY_BOT_TOKEN, KEY_DISCORD_API_URL, KEY_OPUS_FEC};
+	bool differs = false;
+	for (size_t i = 0; i < sizeof(bound) / sizeof(bound[0]); i++) {
+		const char *a = settings_str(app->first, bound[i], line);
+		const char *b = settings_str(settings, bound[i], line);
+		differs = differs || strcmp(a ? a : "", b ? b : "") != 0;
+	}
+	for (size_t i = 0; line == 0 && i < sizeof(bound_once) / sizeof(bound_once[0]); i++) {
+		const char *a = settings_str(app->first, bound_once[i], 0);
+		const char *b = settings_str(settings, bound_once[i], 0);
+		differs = differs || strcmp(a ? a : "", b ? b : "") != 0;
+	}
+	return differs;
+}
+
 void app_reload(struct app *app, struct settings *settings)
 {
+	struct line *l;
+	bool restart = settings_line_count(settings) != app->line_count;
+	APP_EACH_LINE (app, l) {
+		if (!settings_has_line(settings, line_number(l))) {
+			log_warn("a line is gone from the settings: nothing is changed before a restart");
+			return;
+		}
+		restart = restart || restart_needed(app, settings, line_number(l));
+	}
+	APP_EACH_LINE (app, l)
+		line_settings(l, settings);
 	settings_unref(app->settings);
 	app->settings = settings_ref(settings);
-	log_info("settings were read again");
+	log_info("settings were read again%s",
+		 restart ? "; token, channels, PCM names, lines and OPUS_FEC change with a restart" : "");
 }
 
 int app_exit_status(const struct app *app)

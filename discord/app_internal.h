@@ -27,7 +27,8 @@ struct dave_identity;
 
 struct app {
 	struct loop *loop;
-	struct settings *settings;
+	struct settings *settings; /* in force now */
+	struct settings *first;    /* as at the start: strings of it are in use to the end */
 	struct http_client *http;
 	struct rest *rest;
 	struct media *media;

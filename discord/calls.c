@@ -201,6 +201,12 @@ static void notices_update(void *arg)
 			       notices_update, c);
 }
 
+void calls_show(struct calls *c, enum notice_numbers show)
+{
+	c->config.show = show;
+	notices_update(c);
+}
+
 void calls_hint(struct calls *c, const char *hint)
 {
 	c->hint = hint;

@@ -33,6 +33,7 @@ struct calls_config {
 int calls_create(struct calls **out, const struct calls_config *config);
 void calls_destroy(struct calls *c);
 
+void calls_show(struct calls *c, enum notice_numbers show);
 /* How people are told to connect: "`$connect`" or "`/connect`". Kept by pointer. */
 void calls_hint(struct calls *c, const char *hint);
 

@@ -28,7 +28,7 @@
 #define LOOK_UP_MIN_MS   2000
 #define LOOK_UP_MAX_MS   60000
 #define TIMER_MIN_MS     50
-#define LOST_GRACE_MS    3000 /* the bridge may be restarting */
+#define LOST_GRACE_MS    12000 /* a restarted bridge gets its calls back within 10 s */
 #define CHANNEL_VOICE    2
 #define CHANNEL_STAGE    13
 
@@ -49,6 +49,7 @@ struct line {
 	struct calls *calls;
 	uint64_t user_id; /* our own; 0 until the main gateway is ready */
 	bool ready;       /* and it is */
+	bool leaving;     /* the program is ending */
 	bool was_wanted;  /* before the last restart: calls found in the first snapshot get it back */
 	int64_t born_ms;  /* wall clock */
 	struct api_channel told;
@@ -111,6 +112,8 @@ static void changed(struct line *l)
 static void settle(struct line *l)
 {
 	int64_t now_ns = clock_mono_ns();
+	if (l->leaving)
+		return;
 	attend_tick(&l->attend, now_ns);
 	if (l->channel && l->ready)
 		channel_want(l->channel, l->attend.wanted, now_ns);
@@ -160,6 +163,8 @@ static int op_voice_start(void *ctx, const struct voice_session *session, uint64
 {
 	struct line *l = ctx;
 	uint64_t users[USERS_MAX];
+	if (l->leaving)
+		return 0;
 	size_t n = voice_users_in(l->host.users, l->guild_id, id, users, USERS_MAX);
 	return voice_link_start(l->voice, session, id, users, n);
 }
@@ -313,6 +318,20 @@ void line_destroy(struct line *l)
 	port_destroy(l->playback);
 	dave_media_destroy(l->dave_media);
 	free(l);
+}
+
+void line_settings(struct line *l, const struct settings *settings)
+{
+	l->host.settings = settings;
+	l->attend.on_call = settings_enum(settings, KEY_CONNECT, 0) == CONNECT_ON_CALL;
+	calls_show(l->calls, (enum notice_numbers)settings_enum(settings, KEY_SHOW_NUMBERS, 0));
+}
+
+void line_leave(struct line *l)
+{
+	l->leaving = true;
+	loop_timer_cancel(&l->timer);
+	voice_link_stop(l->voice);
 }
 
 void line_stop(struct line *l)
@@ -631,7 +650,6 @@ void line_write_state(const struct line *l, struct json_writer *w)
 	json_w_int(w, "concealed_frames", (int64_t)m->concealed);
 	if (m->udp_rtt_ns >= 0)
 		json_w_num(w, "udp_rtt_ms", (double)m->udp_rtt_ns / (double)NS_PER_MS);
-	metrics_write_json(&m->encode, w, "encode");
 	metrics_write_json(&m->lateness, w, "lateness");
 	metrics_write_json(&m->playout, w, "playout");
 	port_write_json(l->capture, w, "capture");

@@ -40,7 +40,11 @@ struct line_host {
 };
 
 int line_create(struct line **out, int number, const struct line_host *host);
-/* Leaves the voice session; before the audio thread is ended. */
+/* New settings (CONNECT, SHOW_NUMBERS, IGNORE_BOTS); they outlive the line or are replaced. */
+void line_settings(struct line *l, const struct settings *settings);
+/* The program is ending: ends the voice session, begins nothing any more. */
+void line_leave(struct line *l);
+/* Frees the voice session; before the audio thread is ended. */
 void line_stop(struct line *l);
 /* Once the audio thread has ended. */
 void line_destroy(struct line *l);

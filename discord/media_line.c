@@ -56,7 +56,6 @@ struct media_line {
 	int64_t play_at_ns;  /* when the next block is due */
 	int64_t heard_ns;    /* a packet with sound came */
 	int64_t figures_at_ns;
-	int64_t read_ns; /* when the samples being encoded were read */
 	int64_t next_ns; /* what the last step asked for */
 
 	struct source sources[MEDIA_SSRCS];

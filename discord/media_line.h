@@ -83,7 +83,6 @@ struct media_line_stats {
 	_Atomic uint64_t packets_tampered, dave_failed, unknown_dropped, lost, concealed, late;
 	_Atomic uint32_t speakers;
 	_Atomic int64_t udp_rtt_ns;
-	struct metrics_histogram encode;  /* capture read -> packet sent */
 	struct metrics_histogram lateness; /* step called after its deadline */
 	struct metrics_histogram playout; /* delay of playout, each second and speaker */
 };

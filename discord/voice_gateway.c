@@ -406,7 +406,8 @@ static void on_speaking(struct voice_gateway *v, const struct json_at *d, const 
 	int64_t ssrc;
 	if (!json_has(d, "user_id") || !json_has(d, ssrc_name))
 		return; /* op 12 without audio; op 5 that names nobody */
-	if (json_id_lax(d, "user_id", &user) && json_int(d, ssrc_name, 0, UINT32_MAX, &ssrc) && ssrc)
+	if (json_id_lax(d, "user_id", &user) && json_int(d, ssrc_name, 0, UINT32_MAX, &ssrc) && user &&
+	    ssrc)
 		v->ops->on_speaker(v->ctx, user, (uint32_t)ssrc);
 }
 
@@ -417,9 +418,11 @@ static void on_connected(struct voice_gateway *v, const struct json_at *d)
 	struct json_at array, e;
 	if (!json_arr(d, "user_ids", &array))
 		return;
-	for (bool more = json_first(&array, &e); more && n < VOICE_USERS_MAX; more = json_next(&e))
-		if (!json_value_id(&e, &users[n++]))
+	for (bool more = json_first(&array, &e); more && n < VOICE_USERS_MAX; more = json_next(&e)) {
+		if (!json_value_id(&e, &users[n]))
 			return;
+		n += users[n] != 0; /* no user has the id 0 */
+	}
 	if (n > 0)
 		dave(v, &(struct voice_dave){.op = OP_CONNECTED, .users = users, .user_count = n});
 }
@@ -427,7 +430,7 @@ static void on_connected(struct voice_gateway *v, const struct json_at *d)
 static void on_disconnected(struct voice_gateway *v, const struct json_at *d)
 {
 	uint64_t user;
-	if (!json_id_lax(d, "user_id", &user))
+	if (!json_id_lax(d, "user_id", &user) || user == 0)
 		return;
 	v->ops->on_left(v->ctx, user);
 	dave(v, &(struct voice_dave){.op = OP_DISCONNECTED, .users = &user, .user_count = 1});
