@@ -18,6 +18,19 @@ void call_up(struct world *w, int line, const char *name, const char *voice, boo
 	world_wait_channel(w, line, "connected", 15000);
 }
 
+void call_settle(struct world *w, const char *name, const char *caller, const char *member_name,
+		 const char *member, const char *more)
+{
+	simulator_ask(w->phone, "voice", "\"call\":\"%s\",\"voice\":{\"chirp\":{\"every_ms\":500}}",
+		      name);
+	simulator_ask(w->discord, "speak",
+		      "\"member\":\"%s\",\"voice\":{\"chirp\":{\"every_ms\":500}}", member_name);
+	harness_sleep_ms(4000);
+	simulator_ask(w->phone, "voice", "\"call\":\"%s\",\"voice\":%s", name, caller);
+	simulator_ask(w->discord, "speak", "\"member\":\"%s\",\"voice\":%s%s%s", member_name,
+		      member, *more ? "," : "", more);
+}
+
 void call_down(struct world *w, const char *name)
 {
 	simulator_ask(w->phone, "hangup", "\"call\":\"%s\"", name);
@@ -32,8 +45,8 @@ void member_in(struct world *w, const char *name, const char *channel)
 
 void member_record(struct world *w, const char *name, const char *stem)
 {
-	simulator_ask(w->discord, "record", "\"member\":\"%s\",\"path\":\"%s/rec/%s\"", name, w->dir,
-		      stem);
+	simulator_ask(w->discord, "record", "\"member\":\"%s\",\"path\":\"%s/rec/%s\"", name,
+		      w->dir, stem);
 }
 
 void member_recorded(struct world *w, const char *name, const char *stem, struct track *out)
@@ -45,6 +58,15 @@ void member_recorded(struct world *w, const char *name, const char *stem, struct
 	track_load(out, path, "packets");
 }
 
+static double mean_level(const float *x, unsigned rate, double hz)
+{
+	double sum = 0;
+
+	for (unsigned i = 0; i < 25; i++)
+		sum += pow(10, signal_tone_dbfs(x + i * (rate / 5), rate / 5, rate, hz) / 10);
+	return 10 * log10(sum / 25 + 1e-20);
+}
+
 void expect_tones(const char *where, const float *x, size_t n, unsigned rate, double from,
 		  const double *present, const double *absent)
 {
@@ -53,17 +75,18 @@ void expect_tones(const char *where, const float *x, size_t n, unsigned rate, do
 	if (n < at + len)
 		harness_failed("%s: only %.1f s recorded", where, (double)n / rate);
 	for (; *present; present++) {
-		double level = signal_tone_dbfs(x + at, len, rate, *present);
+		double level = mean_level(x + at, rate, *present);
 
 		if (fabs(level + 15) > 0.5)
-			harness_failed("%s: %g Hz is %.2f dBFS, expected -15 +- 0.5", where, *present,
-				       level);
+			harness_failed("%s: %g Hz is %.2f dBFS, expected -15 +- 0.5", where,
+				       *present, level);
 	}
 	for (; *absent; absent++) {
-		double level = signal_tone_dbfs(x + at, len, rate, *absent);
+		double level = mean_level(x + at, rate, *absent);
 
 		if (level > -15 - SIGNAL_ABSENT_DB)
-			harness_failed("%s: %g Hz is %.2f dBFS, expected none", where, *absent, level);
+			harness_failed("%s: %g Hz is %.2f dBFS, expected none", where, *absent,
+				       level);
 	}
 }
 

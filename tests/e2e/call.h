@@ -14,6 +14,11 @@
  * Recordings, if wanted, are DIR/rec/NAME.K.*. */
 void call_up(struct world *w, int line, const char *name, const char *voice, bool record,
 	     const char *more);
+/* Lets both playout buffers find their size: short sounds with pauses each way for four seconds.
+ * (In unbroken sound they shrink by 1 ms a second only, by resampling, which moves a tone of
+ * 1 kHz by 1 Hz.) Then the caller and the member say these (JSON; more: as above, for `speak`). */
+void call_settle(struct world *w, const char *name, const char *caller, const char *member_name,
+		 const char *member, const char *more);
 void call_down(struct world *w, const char *name);
 
 /* A member who is there from now on, in the lounge, and what it hears of the bot: DIR/rec/NAME. */
@@ -23,13 +28,14 @@ void member_record(struct world *w, const char *name, const char *stem);
 void member_recorded(struct world *w, const char *name, const char *stem, struct track *out);
 
 /* Fails unless, in the 5 s that begin at second `from`, each tone of `present` (a list that ends
- * with 0) has its level within 0.5 dB of -15 dBFS, and each of `absent` is 50 dB below that. */
+ * with 0) has its level within 0.5 dB of -15 dBFS, and each of `absent` is 50 dB below that. In
+ * windows of 200 ms, so that a tone which is moved a little by clock control is found. */
 void expect_tones(const char *where, const float *x, size_t n, unsigned rate, double from,
 		  const double *present, const double *absent);
 void expect_tones_at(const char *where, const struct track *t, double t_ns, const double *present,
 		     const double *absent);
 
-#define TONES(...) ((const double[]){ __VA_ARGS__, 0 })
-#define NO_TONES   ((const double[]){ 0 })
+#define TONES(...) ((const double[]){__VA_ARGS__, 0})
+#define NO_TONES   ((const double[]){0})
 
 #endif

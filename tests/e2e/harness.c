@@ -49,7 +49,7 @@ int64_t harness_now_ns(void)
 
 void harness_sleep_ms(int ms)
 {
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000L };
+	struct timespec ts = {ms / 1000, ms % 1000 * 1000000L};
 
 	while (nanosleep(&ts, &ts) && errno == EINTR)
 		;
@@ -95,9 +95,10 @@ void process_start(struct process *p, const char *name, const char *const argv[]
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(127);
-		if (priority)
-			sched_setscheduler(0, SCHED_FIFO,
-					   &(struct sched_param){ .sched_priority = priority });
+		if (priority &&
+		    sched_setscheduler(0, SCHED_FIFO,
+				       &(struct sched_param){.sched_priority = priority}))
+			dprintf(err_fd, "# ordinary priority: %s\n", strerror(errno));
 		signal(SIGPIPE, SIG_DFL);
 		signal(SIGINT, SIG_IGN); /* Ctrl-C is for the one who started us */
 		for (int i = 0; env && env[i]; i++)
@@ -141,12 +142,12 @@ bool process_end(struct process *p, int sig, int ms)
 void wait_file_size(const char *path, long bytes, int ms)
 {
 	int64_t end = harness_now_ns() + (int64_t)ms * harness_patience() * 1000000;
-	struct stat st = { 0 };
+	struct stat st = {0};
 
 	while (stat(path, &st) || st.st_size < bytes) {
 		if (harness_now_ns() > end)
-			harness_failed("%s has %ld bytes, not %ld, after %d ms", path, (long)st.st_size,
-				       bytes, ms);
+			harness_failed("%s has %ld bytes, not %ld, after %d ms", path,
+				       (long)st.st_size, bytes, ms);
 		harness_sleep_ms(10);
 	}
 }

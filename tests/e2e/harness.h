@@ -33,7 +33,7 @@ const char *harness_build(void);
 
 #define PRIORITY_SIMULATOR 22 /* the far side does not stutter because this machine compiles */
 #define PRIORITY_SERVICE   20
-#define PRIORITY_TOOL	   10
+#define PRIORITY_TOOL      10
 
 struct process {
 	char name[32];
@@ -42,10 +42,10 @@ struct process {
 	int status; /* of waitpid, once it has ended */
 };
 
-/* priority: real-time (SCHED_FIFO) if it is allowed, as the units of the services have it, so that a
- * busy machine is not taken for a fault of what is tested; 0: ordinary.
- * env: "NAME=value" list ending with NULL, added to ours (may be NULL). in, out: descriptors or
- * -1 (/dev/null, log). stderr goes to log, appended. */
+/* priority: real-time (SCHED_FIFO) if it is allowed, as the units of the services have it, so that
+ * a busy machine is not taken for a fault of what is tested; 0: ordinary. env: "NAME=value" list
+ * ending with NULL, added to ours (may be NULL). in, out: descriptors or -1 (/dev/null, log).
+ * stderr goes to log, appended. */
 void process_start(struct process *p, const char *name, const char *const argv[],
 		   const char *const env[], const char *dir, const char *log, int in, int out,
 		   int priority);

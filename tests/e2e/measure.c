@@ -52,17 +52,17 @@ void track_load(struct track *t, const char *stem, const char *list)
 		abort();
 	cJSON_ArrayForEach(p, l)
 	{
-		double v[7] = { 0 };
+		double v[7] = {0};
 		int i = 0;
 		const cJSON *n;
 
 		cJSON_ArrayForEach(n, p) if (i < 7) v[i++] = n->valuedouble;
 		if (packets)
-			t->pieces[t->count++] = (struct piece){ (int64_t)v[0], (int64_t)v[4],
-								(int64_t)v[5], v[6] != 0 };
+			t->pieces[t->count++] = (struct piece){(int64_t)v[0], (int64_t)v[4],
+							       (int64_t)v[5], v[6] != 0};
 		else
 			t->pieces[t->count++] =
-				(struct piece){ (int64_t)v[0], (int64_t)v[1], (int64_t)v[2], false };
+				(struct piece){(int64_t)v[0], (int64_t)v[1], (int64_t)v[2], false};
 	}
 	cJSON_Delete(root);
 	if (!t->count)
@@ -121,7 +121,8 @@ int track_sound_after(const struct track *t, int64_t t_ns)
 		const struct piece *p = &t->pieces[i];
 		bool sound = false;
 
-		for (int64_t k = p->first; k < p->first + p->samples && (size_t)k < t->wav.frames; k++)
+		for (int64_t k = p->first; k < p->first + p->samples && (size_t)k < t->wav.frames;
+		     k++)
 			sound |= fabsf(t->wav.samples[k]) > 1.5f / 32768;
 		n += p->t_ns > t_ns && !p->silent && sound;
 	}
@@ -146,7 +147,8 @@ void measure_delays(struct delays *d, const struct track *said, const struct tra
 {
 	float chirp[2][1600], *a, *b;
 	size_t an = signal_resample(&a, said->wav.samples, said->wav.frames, said->wav.rate, 8000);
-	size_t bn = signal_resample(&b, heard->wav.samples, heard->wav.frames, heard->wav.rate, 8000);
+	size_t bn =
+		signal_resample(&b, heard->wav.samples, heard->wav.frames, heard->wav.rate, 8000);
 	size_t step = (size_t)every_ms * 8;
 	double sorted[1024];
 
@@ -217,47 +219,116 @@ size_t track_cut(float **out, const struct track *t, double t_ns, double seconds
 	return got;
 }
 
-bool measure_likeness(struct signal_likeness *l, const struct track *said,
-		      const struct track *heard, unsigned rate, double from, double seconds)
+#define BAND_TAPS 127
+
+/* Low pass at 3400 Hz for 8 kHz, linear phase, without delay. */
+static void limit_band(float *x, size_t n)
+{
+	float h[2 * BAND_TAPS + 1], *y = calloc(n, sizeof(*y));
+
+	if (!y)
+		abort();
+	for (int k = -BAND_TAPS; k <= BAND_TAPS; k++) {
+		double w = 0.5 + 0.5 * cos(M_PI * k / (BAND_TAPS + 1)), c = 2 * 3400.0 / 8000;
+
+		h[k + BAND_TAPS] = (float)(w * (k ? sin(M_PI * c * k) / (M_PI * k) : c));
+	}
+	for (size_t i = 0; i < n; i++) {
+		double sum = 0;
+
+		for (int k = -BAND_TAPS; k <= BAND_TAPS; k++) {
+			long at = (long)i + k;
+
+			if (at >= 0 && at < (long)n)
+				sum += (double)x[at] * h[k + BAND_TAPS];
+		}
+		y[i] = (float)sum;
+	}
+	memcpy(x, y, n * sizeof(*x));
+	free(y);
+}
+
+static bool likeness(struct signal_likeness *l, const struct track *said, const struct track *heard,
+		     unsigned rate, double from, double seconds, bool band)
 {
 	double begin = track_time_ns(said, from * said->wav.rate);
 	float *a, *b;
 	size_t an = track_cut(&a, said, begin, seconds, rate);
 	/* heard may come later than said; it is searched to the same end and a little further */
 	size_t bn = track_cut(&b, heard, begin, seconds > 0 ? seconds + 1 : 0, rate);
-	bool fine = signal_compare(l, a, an, b, bn, rate, 1.0);
+	bool fine;
 
+	if (band) {
+		limit_band(a, an);
+		limit_band(b, bn);
+	}
+	fine = signal_compare(l, a, an, b, bn, rate, 1.0);
 	free(a);
 	free(b);
 	return fine;
 }
 
+bool measure_likeness(struct signal_likeness *l, const struct track *said,
+		      const struct track *heard, unsigned rate, double from, double seconds)
+{
+	return likeness(l, said, heard, rate, from, seconds, false);
+}
+
+bool measure_likeness_in_band(struct signal_likeness *l, const struct track *said,
+			      const struct track *heard, double from, double seconds)
+{
+	return likeness(l, said, heard, 8000, from, seconds, true);
+}
+
+#define GAP_FRAME 160 /* 20 ms at 8 kHz */
+#define GAP_REACH 200 /* the delay may move that far between frames that are there */
+
 double measure_gaps(const struct track *said, const struct track *heard, double from,
-		    double seconds, double delay_s, double *longest_ms)
+		    double *longest_ms)
 {
 	double begin = track_time_ns(said, from * said->wav.rate);
 	float *a, *b;
-	size_t an = track_cut(&a, said, begin, seconds, 48000);
-	size_t bn = track_cut(&b, heard, begin, seconds > 0 ? seconds + 1 : 0, 48000);
-	size_t delay = (size_t)lrint(delay_s * 48000), frames = 0, bad = 0, run = 0, longest = 0;
+	size_t an = track_cut(&a, said, begin, 0, 8000), bn = track_cut(&b, heard, begin, 0, 8000);
+	size_t frames = 0, bad = 0, run = 0, longest = 0;
+	long lag = 0, reach = 2400; /* at first anywhere within 300 ms */
 
-	for (size_t i = 0; i + 960 <= an; i += 960) {
-		double energy = 0, error = 0;
+	for (size_t i = GAP_FRAME; i + 2 * GAP_FRAME <= an; i += GAP_FRAME) {
+		/* the frame and half of its neighbours, so that there is something to correlate */
+		const float *x = a + i - GAP_FRAME / 2;
+		const size_t n = 2 * GAP_FRAME;
+		double power = 0, inner = 0, best = 0;
+		long best_lag = lag;
 
-		for (size_t k = i; k < i + 960; k++) {
-			float h = k + delay < bn ? b[k + delay] : 0;
-
-			energy += (double)a[k] * a[k];
-			error += (double)(a[k] - h) * (a[k] - h);
-		}
-		if (energy / 960 < 3.2e-5) /* -45 dBFS RMS */
+		for (size_t k = 0; k < n; k++)
+			power += (double)x[k] * x[k];
+		for (size_t k = i; k < i + GAP_FRAME; k++)
+			inner += (double)a[k] * a[k];
+		if (inner / GAP_FRAME < 3.2e-5) /* -45 dBFS RMS */
 			continue;
+		for (long l = lag - reach; l <= lag + reach; l++) {
+			long at = (long)(i - GAP_FRAME / 2) + l;
+			double dot = 0, other = 1e-9, c;
+
+			if (at < 0 || (size_t)at + n > bn)
+				continue;
+			for (size_t k = 0; k < n; k++) {
+				dot += (double)x[k] * b[(size_t)at + k];
+				other += (double)b[(size_t)at + k] * b[(size_t)at + k];
+			}
+			c = dot / sqrt(power * other);
+			if (c > best) {
+				best = c;
+				best_lag = l;
+			}
+		}
 		frames++;
-		if (error > energy * 0.5) {
+		if (best < 0.5) {
 			bad++;
 			run++;
 		} else {
 			run = 0;
+			lag = best_lag;
+			reach = GAP_REACH;
 		}
 		if (run > longest)
 			longest = run;

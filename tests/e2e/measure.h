@@ -22,7 +22,7 @@ struct track {
 		int64_t t_ns;
 		int64_t first, samples;
 		bool silent;
-	} *pieces;
+	} * pieces;
 };
 
 /* STEM.json with its list `said` or `heard` (sim_twilio; STEM.said.wav, STEM.heard.wav) or
@@ -52,11 +52,16 @@ void measure_delays(struct delays *d, const struct track *said, const struct tra
  * converted. What is compared starts at the same moment in both tracks. */
 bool measure_likeness(struct signal_likeness *l, const struct track *said,
 		      const struct track *heard, unsigned rate, double from, double seconds);
+/* The same at 8 kHz for the way to the phone, within the telephone's band (up to 3400 Hz): what
+ * lies above it is the slope of the receiver's and our filter, not what is judged. */
+bool measure_likeness_in_band(struct signal_likeness *l, const struct track *said,
+			      const struct track *heard, double from, double seconds);
 
-/* Share (0..1) of 20 ms frames of speech in `said` (over -45 dBFS) that are missing in heard: what
- * is there is no more like it than unlike. *longest_ms gets the longest run. */
-double measure_gaps(const struct track *said, const struct track *heard, double from, double seconds,
-		    double delay_s, double *longest_ms);
+/* Share (0..1) of the 20 ms frames of speech in `said` (over -45 dBFS, from second `from` on) that
+ * are missing in heard: nowhere near the place where they should be is anything like them
+ * (normalised correlation below 0.5). *longest_ms gets the longest run. */
+double measure_gaps(const struct track *said, const struct track *heard, double from,
+		    double *longest_ms);
 
 /* Part of a track as 48 kHz or 8 kHz samples, starting at a time. Allocated; returns the count. */
 size_t track_cut(float **out, const struct track *t, double t_ns, double seconds, unsigned rate);

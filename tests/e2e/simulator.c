@@ -43,7 +43,8 @@ static void take_line(struct simulator *s, const char *line)
 	if (!o)
 		return;
 	if (cJSON_GetObjectItemCaseSensitive(o, "reply")) {
-		unsigned id = (unsigned)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(o, "id"));
+		unsigned id =
+			(unsigned)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(o, "id"));
 
 		cJSON_Delete(s->answers[id % ANSWERS]);
 		s->answers[id % ANSWERS] = o;
@@ -55,13 +56,13 @@ static void take_line(struct simulator *s, const char *line)
 		if (!s->events)
 			abort();
 	}
-	s->events[s->count++] = (struct event){ o, false };
+	s->events[s->count++] = (struct event){o, false};
 }
 
 /* Read what there is, waiting at most ms for something. */
 static void receive(struct simulator *s, int ms)
 {
-	struct pollfd p = { .fd = s->out, .events = POLLIN };
+	struct pollfd p = {.fd = s->out, .events = POLLIN};
 	char *start, *nl;
 	ssize_t n;
 
@@ -106,7 +107,8 @@ static bool matches(const cJSON *o, const char *name, va_list pairs)
 		else if (cJSON_IsBool(i))
 			snprintf(text, sizeof(text), "%s", cJSON_IsTrue(i) ? "true" : "false");
 		else
-			snprintf(text, sizeof(text), "%.63s", cJSON_IsString(i) ? i->valuestring : "null");
+			snprintf(text, sizeof(text), "%.63s",
+				 cJSON_IsString(i) ? i->valuestring : "null");
 		if (strcmp(text, value))
 			return false;
 	}
@@ -263,13 +265,13 @@ const cJSON *simulator_ready(const struct simulator *s)
 struct simulator *simulator_start(const char *program, const char *dir, const char *log)
 {
 	struct simulator *s = calloc(1, sizeof(*s));
-	const char *argv[] = { program, "--dir", dir, NULL };
+	const char *argv[] = {program, "--dir", dir, NULL};
 	int in[2], out[2];
 
 	if (!s || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		abort();
-	snprintf(s->name, sizeof(s->name), "%s", strrchr(program, '/') ? strrchr(program, '/') + 1 :
-									 program);
+	snprintf(s->name, sizeof(s->name), "%s",
+		 strrchr(program, '/') ? strrchr(program, '/') + 1 : program);
 	fcntl(out[0], F_SETPIPE_SZ, 1 << 20); /* a test that computes must not stop it */
 	process_start(&s->process, s->name, argv, NULL, dir, log, in[0], out[1],
 		      PRIORITY_SIMULATOR);

@@ -44,7 +44,8 @@ void speech_append_chirps(struct speech *s, int count, int every_ms)
 	float *p = room_for(s, step * (size_t)count);
 
 	for (int i = 0; i < count; i++)
-		signal_chirp(p + step * (size_t)i, n, s->rate, i & 1 ? 3400 : 300, i & 1 ? 300 : 3400, -9);
+		signal_chirp(p + step * (size_t)i, n, s->rate, i & 1 ? 3400 : 300,
+			     i & 1 ? 300 : 3400, -9);
 }
 
 void speech_read(struct speech *s, const char *path, unsigned rate)
@@ -71,11 +72,13 @@ void speech_read(struct speech *s, const char *path, unsigned rate)
 			long c = (long)at;
 
 			for (long k = c - half; k <= c + half; k++) {
-				double x = ((double)k - at) * cut, t = ((double)k - at) / (double)half;
+				double x = ((double)k - at) * cut,
+				       t = ((double)k - at) / (double)half;
 
 				if (k < 0 || k >= (long)w.frames || fabs(t) >= 1)
 					continue;
-				sum += w.samples[k] * cut * (x == 0 ? 1 : sin(M_PI * x) / (M_PI * x)) *
+				sum += w.samples[k] * cut *
+				       (x == 0 ? 1 : sin(M_PI * x) / (M_PI * x)) *
 				       (0.5 + 0.5 * cos(M_PI * t));
 			}
 			p[i] = (float)sum;
@@ -88,7 +91,7 @@ bool speech_make(struct speech *s, const char *dir, const char *voice, const cha
 		 double peak_dbfs, unsigned rate)
 {
 	char path[512], log[512];
-	const char *argv[] = { "espeak-ng", "-v", voice, "-s", "150", "-w", path, text, NULL };
+	const char *argv[] = {"espeak-ng", "-v", voice, "-s", "150", "-w", path, text, NULL};
 	struct process p;
 	float peak = 0;
 

@@ -39,7 +39,7 @@ static void write_file(const char *path, mode_t mode, const char *text)
 /* A port that is free now; the bridge takes it a moment later. */
 static int free_port(void)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(sa);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -87,7 +87,7 @@ cJSON *world_api(struct world *w, const char *socket_name, const char *method, c
 		 int *status)
 {
 	CURL *c = curl_easy_init();
-	struct answer a = { NULL, 0 };
+	struct answer a = {NULL, 0};
 	char sock[512], url[256];
 	long code = 0;
 	cJSON *o = NULL;
@@ -188,11 +188,12 @@ static void wait_api(struct world *w, struct process *p, const char *socket_name
 
 static void start_service(struct world *w, struct process *p, const char *name, const char *ca)
 {
-	char program[PATH_MAX + 64], ca_env[640], conf_env[640], plugin_env[PATH_MAX + 64], log[512];
+	char program[PATH_MAX + 64], ca_env[640], conf_env[640], plugin_env[PATH_MAX + 64],
+		log[512];
 	char config[512];
 	char dir_env[512], state_env[512];
-	const char *argv[] = { program, NULL, NULL, NULL };
-	const char *env[] = { ca_env, conf_env, plugin_env, dir_env, state_env, NULL };
+	const char *argv[] = {program, NULL, NULL, NULL};
+	const char *env[] = {ca_env, conf_env, plugin_env, dir_env, state_env, NULL};
 
 	snprintf(program, sizeof(program), "%s/loopline-%s", harness_build(), name);
 	snprintf(log, sizeof(log), "%s/%s.log", w->dir, name);
@@ -364,7 +365,7 @@ void world_check(struct world *w, const char *except)
 void tool_start(struct world *w, struct process *p, const char *const argv[])
 {
 	char conf_env[640], plugin_env[PATH_MAX + 64], dir_env[512], log[512];
-	const char *env[] = { conf_env, plugin_env, dir_env, NULL };
+	const char *env[] = {conf_env, plugin_env, dir_env, NULL};
 
 	snprintf(conf_env, sizeof(conf_env), "ALSA_CONFIG_PATH=%s", w->conf);
 	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->tool_plugin_dir);
