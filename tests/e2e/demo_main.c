@@ -175,8 +175,7 @@ static int hold_the_call(const char *dir, struct talk_result *r)
 	simulator_wait(w.phone, 10000, "stream.open", "call", "caller", NULL);
 	progress("the bridge answers, the media stream is open");
 	world_wait_channel(&w, 0, "connected", 20000);
-	progress(w.options.dave ? "the bot is in the voice channel, end-to-end encrypted"
-				: "the bot is in the voice channel");
+	progress("the bot is in the voice channel, end-to-end encrypted");
 	do {
 		progress(talks ? "that was not good: this machine may be busy; once more"
 			       : "arecord -D phone taps the call; chirps measure the delay, then "
