@@ -3,6 +3,8 @@
 # usage: BUILD=dir tests/run.sh [--append FILE] PROGRAM...
 # TEST_TIMEOUT (seconds, default 300) bounds each program. WRAP is put before each (valgrind, …).
 # A program that ends badly without a "not ok" line, or reports nothing, counts as one failure.
+# RETRY=1: a program that failed is run once more, its first failure printed as "flaky" lines: for
+# programs that need real time on machines whose time others take. A flaky line is a bug to find.
 # The last line is "N passed, N failed, N skipped"; with --append the three numbers are added to
 # FILE as well, so that several runs can be summed.
 set -u
@@ -16,6 +18,12 @@ for program in "$@"; do
 	name=${program##*/}
 	timeout -k 10 "${TEST_TIMEOUT:-300}" ${WRAP:-} "$program" >"$out" 2>"$out.err" </dev/null
 	status=$?
+	if [ "$status" -ne 0 ] && [ "${RETRY:-0}" = 1 ]; then
+		grep '^not ok ' "$out" | sed "s/^not ok/flaky $name:/"
+		echo "flaky $name: ended with status $status, run once more"
+		timeout -k 10 "${TEST_TIMEOUT:-300}" ${WRAP:-} "$program" >"$out" 2>"$out.err" </dev/null
+		status=$?
+	fi
 	p=$(grep -c '^ok ' "$out"); f=$(grep -c '^not ok ' "$out"); s=$(grep -c '^skip ' "$out")
 	grep -E '^(not ok|skip) ' "$out" | sed "s/^/$name: /"
 	if [ "$f" -eq 0 ]; then

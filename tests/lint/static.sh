@@ -10,7 +10,7 @@ mkdir -p build
 
 if command -v clang-tidy >/dev/null; then
 	printf '%s\n' "$@" | xargs -P "$(nproc)" -n 4 sh -c \
-		'flags=$0; clang-tidy --quiet "$@" -- $flags -Wno-unknown-warning-option 2>/dev/null' "$cflags" >build/clang-tidy.log
+		'flags=$0; clang-tidy --quiet "$@" -- $flags -Wno-unknown-warning-option "-DLOOPLINE_VERSION=\"0\"" 2>/dev/null' "$cflags" >build/clang-tidy.log
 	grep -E 'warning:|error:' build/clang-tidy.log | sort -u
 	! grep -qE 'warning:|error:' build/clang-tidy.log
 	verdict clang-tidy $?
@@ -21,7 +21,7 @@ fi
 if command -v cppcheck >/dev/null; then
 	cppcheck --quiet -j "$(nproc)" --std=c11 --language=c --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
-		--suppress=unknownMacro -D_GNU_SOURCE -D__x86_64__ -D__linux__ -I. "$@"
+		--suppress=unknownMacro -D_GNU_SOURCE -D__x86_64__ -D__linux__ -DLOOPLINE_VERSION='"0"' -I. "$@"
 	verdict cppcheck $?
 else
 	skip cppcheck
