@@ -22,7 +22,7 @@ int playout_create(struct playout **out, const struct playout_config *config)
 
 	*out = NULL;
 	c.start_ms = c.start_ms ? c.start_ms : 40;
-	c.floor_ms = c.floor_ms ? c.floor_ms : 5;
+	c.floor_ms = c.floor_ms ? c.floor_ms : 3;
 	c.ceiling_ms = c.ceiling_ms ? c.ceiling_ms : 120;
 	if ((c.rate != 8000 && c.rate != 48000) || c.ceiling_ms > 150 || c.floor_ms > c.ceiling_ms ||
 	    c.start_ms > c.ceiling_ms)

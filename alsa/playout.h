@@ -9,7 +9,7 @@
  * Playout is by time: the frame of media time m is played a delay after its least-delayed arrival,
  * whether or not it has come; what has not come is concealed, and what comes after its place was
  * played is discarded and counted. The delay follows the network: it starts at 40 ms and aims at
- * the 99th percentile of the last ten seconds' jitter + 5 ms, within 5 .. 120 ms. It grows at
+ * the 99th percentile of the last ten seconds' jitter + 3 to 5 ms, within 3 .. 120 ms. It grows at
  * once; it shrinks in pauses, by dropping quiet frames (at most one per 500 ms), and by playing up
  * to 1 ms/s faster. Every splice is cross-faded. Drift between the sender's clock and ours is
  * found from arrival times (clock.h) and taken out by the resampler, never by splices.
@@ -46,7 +46,7 @@ typedef bool (*playout_conceal_fn)(void *ctx, int64_t media, float *out, unsigne
 struct playout_config {
 	unsigned rate;              /* of the stream: 8000 or 48000 */
 	unsigned start_ms;          /* 0: 40 */
-	unsigned floor_ms;          /* 0: 5 */
+	unsigned floor_ms;          /* 0: 3 */
 	unsigned ceiling_ms;        /* 0: 120; at most 150 */
 	playout_conceal_fn conceal; /* NULL: waveform concealment */
 	void *conceal_ctx;

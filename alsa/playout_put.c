@@ -13,7 +13,12 @@
  * for 6 ms more, and costs nothing where jitter is bounded or absent. Stalls do not count (clock.c).
  */
 #define JITTER_PERMILLE 990
-#define MARGIN_NS      (5 * MS)  /* on top of the percentile: one tick */
+/*
+ * On top of it: 3 ms, 2 more as jitter grows. With 5 ms always a call without jitter took 40.1 ms from
+ * phone to Discord, of which the goal is 40; in the simulator 3 ms lose nothing there.
+ */
+#define MARGIN_NS      (3 * MS)
+#define MARGIN_MORE_NS (2 * MS)
 
 #define JUMP_LATE_NS   (1000 * MS)
 #define JUMP_EARLY_NS  (150 * MS)
@@ -58,7 +63,7 @@ static void anchor(struct playout *p, int64_t media)
 static void aim(struct playout *p)
 {
 	int64_t jitter = clock_loop_jitter_ns(p->clock, JITTER_PERMILLE);
-	int64_t target = jitter + MARGIN_NS;
+	int64_t target = jitter + MARGIN_NS + (jitter / 2 < MARGIN_MORE_NS ? jitter / 2 : MARGIN_MORE_NS);
 	int64_t floor = p->config.floor_ms * MS, ceiling = p->config.ceiling_ms * MS;
 
 	p->stats.jitter_ns = jitter;

@@ -58,10 +58,10 @@ bool signal_absent(const float *x, size_t n, unsigned rate, double hz, double wa
 /* ---- gaps in a tone ------------------------------------------------------------------------ */
 
 /*
- * A sine (its frequency, near hz, is found first) is fitted over 20 ms and foretells the next 1 ms;
+ * A sine (its frequency, near hz, is found first) is fitted over 10 ms and foretells the next 1 ms;
  * where the residual against what was foretold stays above -25 dB of the tone for more than 2 ms,
  * there is a gap. A splice is one as well, though tone follows tone; its length is then 1 ms. hz must be no multiple of 50 Hz (a 20 ms frame spliced out of
- * 1 kHz leaves no trace): 1013 Hz is usual. Slow drift of the frequency is not a gap.
+ * 1 kHz leaves no trace): 1013 Hz is usual. A pitch bent by 0.1 % is not a gap.
  */
 #define SIGNAL_GAP_DB -25.0
 #define SIGNAL_GAP_MS 2.0

@@ -90,6 +90,27 @@ static void test_clean_tones_have_no_gap(void)
 	CHECK(g.share == 0);
 }
 
+/* A playout that trims its delay plays 0.1 % faster for a while. */
+static void test_a_bent_pitch_is_no_gap(void)
+{
+	static float x[480000];
+	struct signal_gaps g;
+	double phase = 0;
+	for (int i = 0; i < 480000; i++) {
+		double share = i < 200000 ? 0 : i < 200240 ? (i - 200000) / 240.0 : i < 400000 ? 1 : 0;
+		x[i] = (float)(0.18 * sin(phase)) + 0.004f * noise();
+		phase += 2 * M_PI * 1013 * (1 + 1e-3 * share) / 48000;
+	}
+	signal_find_gaps(&g, x, 480000, 48000, 1013);
+	CHECK_INT(g.count, 0);
+	/* and a gap within is one still */
+	memset(x + 300000, 0, 480 * sizeof *x);
+	signal_find_gaps(&g, x, 480000, 48000, 1013);
+	CHECK_INT(g.count, 1);
+	CHECK_NEAR(g.first[0].at_s, 6.25, 0.0015);
+	CHECK_NEAR(g.first[0].length_s, 0.010, 0.0025);
+}
+
 static void test_dropouts_are_found_where_they_are(void)
 {
 	for (unsigned rate = 8000; rate <= 48000; rate += 40000) {
@@ -290,6 +311,7 @@ int main(void)
 	UNIT(test_levels);
 	UNIT(test_absent_is_50_db_below);
 	UNIT(test_clean_tones_have_no_gap);
+	UNIT(test_a_bent_pitch_is_no_gap);
 	UNIT(test_dropouts_are_found_where_they_are);
 	UNIT(test_splices_are_found);
 	UNIT(test_likeness_of_a_delayed_noisy_copy);
