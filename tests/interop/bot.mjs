@@ -111,7 +111,7 @@ const commands = {
 		connection.receiver.speaking.on('start', listen);
 		connection.on('error', (e) => say({ event: 'error', what: String(e) }));
 		connection.on('transitioned', (id) => say({ event: 'transitioned', id }));
-		await entersState(connection, VoiceConnectionStatus.Ready, 15000);
+		await entersState(connection, VoiceConnectionStatus.Ready, 40000);
 		connection.subscribe(player);
 	},
 	async leave() {

@@ -3,7 +3,7 @@
 import { Sandbox, until } from './sandbox.mjs';
 
 const chosen = process.argv.slice(2);
-export let failed = 0;
+export const results = { failed: 0 };
 
 export async function test(name, room, run) {
 	if (chosen.length && !chosen.some((c) => name.includes(c))) return;
@@ -15,7 +15,7 @@ export async function test(name, room, run) {
 		if (odd.length && !s.complaintsExpected) throw new Error(`complaints: ${odd.slice(0, 3).join('; ')}`);
 		console.log(`ok ${name}`);
 	} catch (e) {
-		failed++;
+		results.failed++;
 		console.log(`not ok ${name}: ${String(e.message ?? e).replaceAll('\n', ' ')}`);
 	} finally {
 		await s?.stop();
@@ -26,7 +26,7 @@ export const plain = { dave: false, require_dave: false };
 export const encrypted = { dave: true, require_dave: true };
 
 /** Everybody in the list says their tone; every bot in it must hear every other, by its tone. */
-export async function allHear(bots, others = [], ms = 15000) {
+export async function allHear(bots, others = [], ms = 45000) {
 	const everybody = [...bots, ...others];
 	const tones = Object.fromEntries(everybody.map((p) => [p.user, p.hz]));
 	for (const bot of bots) {

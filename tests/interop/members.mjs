@@ -182,7 +182,7 @@ await test('we_come_back_from_a_lost_welcome', encrypted, async (s) => {
 	await member.join();
 	await s.dave({ do: 'fault', user: member.user, fault: 'lose_welcome' });
 	await member.speak();
-	await until('op 31 of ours', () => s.sim.event('dave.recover').some((e) => e.user === member.user), 20000);
+	await until('op 31 of ours', () => s.sim.event('dave.recover').some((e) => e.user === member.user), 60000);
 	await agree(s, [bot, other], [member]);
 	await allHear([bot, other], [member]);
 });

@@ -74,7 +74,7 @@ class Loopline {
 		await until(
 			'loopline-discord to be in the channel',
 			async () => JSON.stringify(await this.line()).includes('"connected"'),
-			20000,
+			60000,
 		).catch(async (e) => {
 			throw new Error(`${e.message}: ${JSON.stringify(await this.line())} ${this.log.slice(-800)}`);
 		});
@@ -148,7 +148,7 @@ class Loopline {
 				this.last = await this.heard(peers);
 				return this.last.every((share) => share > 0.5 / peers.length);
 			},
-			20000,
+			60000,
 		).catch((e) => {
 			throw new Error(`${e.message}: ${JSON.stringify(this.last)} ${this.log.slice(-800)}`);
 		});

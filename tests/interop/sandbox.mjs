@@ -12,7 +12,7 @@ export const build = process.env.BUILD ?? 'build';
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Calls test() until it gives something true. */
-export async function until(what, test, ms = 15000) {
+export async function until(what, test, ms = 45000) {
 	const end = Date.now() + ms;
 	for (;;) {
 		const got = await test();
