@@ -65,7 +65,7 @@ static const cJSON *member(const cJSON *object, const char *name)
 	return j;
 }
 
-static int64_t number(const cJSON *object, const char *name)
+__attribute__((unused)) static int64_t number(const cJSON *object, const char *name)
 {
 	const cJSON *j = member(object, name);
 
