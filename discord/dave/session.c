@@ -394,7 +394,7 @@ static void session_clear(struct dave_session *s)
 {
 	transitions_clear(s);
 	session_group_clear(s);
-	mls_buffer_clear(&s->external_sender);
+	blob_clear(&s->external_sender);
 	user_set_clear(&s->recognised);
 	s->selected = false;
 	s->version = 0;

@@ -50,7 +50,18 @@ static bool identity_user(struct mls_bytes identity, uint64_t *user_id)
 	return true;
 }
 
-static int buffer_copy(struct mls_buffer *out, struct mls_bytes in)
+static struct mls_bytes blob_bytes(const struct blob *b)
+{
+	return (struct mls_bytes){b->data, b->len};
+}
+
+void blob_clear(struct blob *b)
+{
+	free(b->data);
+	memset(b, 0, sizeof(*b));
+}
+
+static int blob_copy(struct blob *out, struct mls_bytes in)
 {
 	out->data = malloc(in.len ? in.len : 1);
 	if (!out->data)
@@ -74,7 +85,7 @@ static void own_commits_clear(struct dave_session *s)
 
 static void held_clear(struct held_message *h)
 {
-	mls_buffer_clear(&h->messages);
+	blob_clear(&h->messages);
 	free(h->refs);
 	memset(h, 0, sizeof(*h));
 }
@@ -114,7 +125,7 @@ static int pending_create(struct dave_session *s)
 	struct mls_group *group;
 	int rc = mls_group_create(&group, s->key_package,
 				  (struct mls_bytes){s->group_id, sizeof(s->group_id)},
-				  bytes_of(&s->external_sender), 0);
+				  blob_bytes(&s->external_sender), 0);
 
 	if (rc) {
 		session_log(s, DAVE_LOG_WARN, "cannot begin a group: %s", mls_error_text(rc));
@@ -209,19 +220,19 @@ int session_recover(struct dave_session *s, uint16_t transition_id, int64_t now_
 int session_external_sender(struct dave_session *s, struct mls_bytes payload)
 {
 	struct mls_external_sender parsed;
-	struct mls_buffer copy;
+	struct blob copy;
 	int rc = mls_external_sender_parse(payload, &parsed);
 
 	if (rc) {
 		session_log(s, DAVE_LOG_WARN, "op 25: %s", mls_error_text(rc));
 		return session_error(rc);
 	}
-	if (bytes_equal(payload, bytes_of(&s->external_sender)) && (s->pending || s->current))
+	if (bytes_equal(payload, blob_bytes(&s->external_sender)) && (s->pending || s->current))
 		return 0; /* sent again on a resume */
-	rc = buffer_copy(&copy, payload);
+	rc = blob_copy(&copy, payload);
 	if (rc)
 		return rc;
-	mls_buffer_clear(&s->external_sender);
+	blob_clear(&s->external_sender);
 	s->external_sender = copy;
 	/* An established group keeps the sender it was made with; the new one counts from the next
 	 * op 24 on. A group of our own begins with it. */
@@ -397,7 +408,7 @@ static int proposals_append(struct dave_session *s, struct mls_bytes messages)
 		    (unsigned long long)unknown);
 	if (s->held_count == HELD_MESSAGES_MAX)
 		held_drop(s, 0);
-	rc = buffer_copy(&refused.messages, messages);
+	rc = blob_copy(&refused.messages, messages);
 	if (rc) {
 		held_clear(&refused);
 		return rc;
@@ -506,7 +517,7 @@ int session_retry_held(struct dave_session *s)
 	for (size_t i = 0; i < s->held_count;) {
 		struct held_message refused = {0};
 		uint64_t unknown;
-		int rc = proposals_take(s, bytes_of(&s->held[i].messages), &s->held[i], &refused,
+		int rc = proposals_take(s, blob_bytes(&s->held[i].messages), &s->held[i], &refused,
 					&unknown);
 
 		if (rc == -ENOMEM)
@@ -731,7 +742,7 @@ static bool extensions_fit(const struct dave_session *s, const struct mls_group 
 	if (mls_vector_take(&rest, &data) || rest.len || mls_vector_take(&data, &senders) ||
 	    data.len)
 		return false;
-	return bytes_equal(senders, bytes_of(&s->external_sender));
+	return bytes_equal(senders, blob_bytes(&s->external_sender));
 }
 
 int session_welcome(struct dave_session *s, struct mls_bytes payload, int64_t now_ns)

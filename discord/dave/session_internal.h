@@ -24,6 +24,12 @@ struct dave_identity {
 	struct mls_signature_key *key;
 };
 
+/* Bytes of our own. */
+struct blob {
+	uint8_t *data;
+	size_t len;
+};
+
 /* A transition announced and not yet executed. */
 struct transition {
 	uint16_t id;
@@ -41,7 +47,7 @@ struct own_commit {
 
 /* An op 27 append that adds somebody no op 11 has named yet. */
 struct held_message {
-	struct mls_buffer messages; /* content of the vector */
+	struct blob messages; /* content of the vector */
 	size_t ref_count;
 	uint8_t (*refs)[MLS_HASH_BYTES]; /* of what it proposes and was not revoked since */
 };
@@ -70,7 +76,7 @@ struct dave_session {
 
 	/* the group */
 	struct user_set recognised;
-	struct mls_buffer external_sender;      /* raw op 25 */
+	struct blob external_sender;            /* raw op 25 */
 	struct mls_key_package *key_package;    /* newest sent and not used */
 	struct mls_group *pending;              /* ours alone, epoch 0 */
 	struct mls_group *current;              /* established */
@@ -122,6 +128,7 @@ int session_proposals(struct dave_session *s, struct mls_bytes payload);
 int session_commit(struct dave_session *s, struct mls_bytes payload, int64_t now_ns);
 int session_welcome(struct dave_session *s, struct mls_bytes payload, int64_t now_ns);
 int session_error(int mls_error);
+void blob_clear(struct blob *b);
 /* Replaces the outstanding key package by one whose private keys are known; for known answers. */
 void dave_session_use_key_package(struct dave_session *s, struct mls_key_package *package);
 
