@@ -4,6 +4,8 @@
  */
 #include "bridge/bridge_settings.h"
 
+#include "bridge/waiting.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +100,27 @@ static const char *const foreign[] = {
 	"IGNORE_BOTS",  "OPUS_FEC",         "DISCORD_API_URL", "PROXY_SERVER_URL", NULL,
 };
 
+/* A file that cannot be used is told with the settings, not when the first caller waits. */
+static void check_waiting(const struct settings *settings, struct settings_report *report)
+{
+	for (int n = 0; n >= 0; n = settings_next_line(settings, n)) {
+		const char *text = settings_str(settings, "WAITING", n);
+		char why[WAITING_WHY_BYTES] = "";
+		struct waiting *waiting = NULL;
+		bool seen = false;
+		int err;
+
+		for (int k = 0; k >= 0 && k < n; k = settings_next_line(settings, k))
+			seen |= strcmp(settings_str(settings, "WAITING", k), text) == 0;
+		err = seen ? 0 : waiting_create(&waiting, text, why);
+		if (err)
+			settings_error(report, settings, "WAITING", n,
+				       "expected echo, ring, silence or a WAV file that can be used: %s",
+				       why[0] ? why : strerror(-err));
+		waiting_unref(waiting);
+	}
+}
+
 static void check(const struct settings *settings, struct settings_report *report)
 {
 	bool cert = settings_is_set(settings, "TLS_CERT", 0);
@@ -105,6 +128,8 @@ static void check(const struct settings *settings, struct settings_report *repor
 	if (cert != settings_is_set(settings, "TLS_KEY", 0))
 		settings_error(report, settings, cert ? "TLS_CERT" : "TLS_KEY", 0,
 			       "expected %s beside it", cert ? "TLS_KEY" : "TLS_CERT");
+
+	check_waiting(settings, report);
 
 	const struct url *url = settings_url(settings, "PUBLIC_URL", 0);
 

@@ -37,6 +37,23 @@ void call_down(struct world *w, const char *name)
 	simulator_wait(w->phone, 5000, "call.ended", "call", name, NULL);
 }
 
+void calls_down(struct world *w)
+{
+	const cJSON *c, *list = cJSON_GetObjectItemCaseSensitive(simulator_ask(w->phone, "calls", "\"of\":\"all\""),
+								 "calls");
+
+	cJSON_ArrayForEach(c, list)
+	{
+		const char *state =
+			cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(c, "state"));
+
+		if (state && !strcmp(state, "up"))
+			simulator_try(w->phone, "hangup", "\"call\":\"%s\"",
+				      cJSON_GetStringValue(
+					      cJSON_GetObjectItemCaseSensitive(c, "call")));
+	}
+}
+
 void member_in(struct world *w, const char *name, const char *channel)
 {
 	simulator_ask(w->discord, "member", "\"member\":\"%s\"", name);

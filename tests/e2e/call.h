@@ -20,6 +20,8 @@ void call_up(struct world *w, int line, const char *name, const char *voice, boo
 void call_settle(struct world *w, const char *name, const char *caller, const char *member_name,
 		 const char *member, const char *more);
 void call_down(struct world *w, const char *name);
+/* Hangs up whatever is still up. */
+void calls_down(struct world *w);
 
 /* A member who is there from now on, in the lounge, and what it hears of the bot: DIR/rec/NAME. */
 void member_in(struct world *w, const char *name, const char *channel);

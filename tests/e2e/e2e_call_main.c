@@ -53,6 +53,7 @@ static void test_who_hears_whom(void)
 	double begin;
 
 	E2E_NEEDS_WORLD();
+	calls_down(&W);
 	snprintf(phone_wav, sizeof(phone_wav), "%s", world_file(&W, "tap-phone.wav"));
 	snprintf(discord_wav, sizeof(discord_wav), "%s", world_file(&W, "tap-discord.wav"));
 	make_tone("into-phone.wav", INTO_PHONE, 12);
@@ -103,6 +104,7 @@ static void test_two_callers(void)
 	double begin;
 
 	E2E_NEEDS_WORLD();
+	calls_down(&W);
 	call_up(&W, 0, "b", "{\"chirp\":{\"every_ms\":500}}", true, "");
 	call_up(&W, 0, "cc", "null", true, "");
 	member_record(&W, "ann", "two");
@@ -138,6 +140,7 @@ static void test_no_gaps(void)
 	size_t from;
 
 	E2E_NEEDS_WORLD();
+	calls_down(&W);
 	call_up(&W, 0, "g", "null", true, "");
 	member_record(&W, "ann", "gaps");
 	call_settle(&W, "g", "{\"tone\":1013}", "ann", "{\"tone\":617}", "");
@@ -180,6 +183,7 @@ static void test_quality(void)
 	bool good = false;
 
 	E2E_NEEDS_WORLD();
+	calls_down(&W);
 	if (!talk_make(&talk, &W, 10, NULL, caller_says, NULL, member_says))
 		SKIP("espeak-ng is not there");
 	call_up(&W, 0, "q", "null", true, "");
@@ -214,6 +218,7 @@ static void test_delay(void)
 	struct delays d;
 
 	E2E_NEEDS_WORLD();
+	calls_down(&W);
 	call_up(&W, 0, "d", "{\"chirp\":{\"every_ms\":500}}", true, "");
 	member_record(&W, "ann", "delay");
 	simulator_ask(
@@ -253,6 +258,7 @@ static void test_hang_up(void)
 	int n;
 
 	E2E_NEEDS_WORLD();
+	calls_down(&W);
 	member_record(&W, "ann", "hangup");
 	call_up(&W, 0, "h", "{\"tone\":1013}", false, "");
 	simulator_forget(W.discord);

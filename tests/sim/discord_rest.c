@@ -52,11 +52,12 @@ static void fail(const struct asked *a, int status, int code, const char *messag
 	reply(a, status, sim_obj("si", "message", message, "code", (int64_t)code));
 }
 
-/* One bucket for each channel's messages: 5 in 5 s, as is commonly seen. */
+/* A bucket for each method on each channel's messages: 5 in 5 s, as is commonly seen. */
 static bool limited(struct asked *a, uint64_t major)
 {
 	static struct bucket {
 		uint64_t major;
+		char method[8];
 		int64_t reset_ns;
 		int used;
 	} buckets[32];
@@ -65,11 +66,13 @@ static bool limited(struct asked *a, uint64_t major)
 	double after;
 
 	for (int i = 0; i < 32 && !b; i++)
-		if (buckets[i].major == major || !buckets[i].major)
+		if ((buckets[i].major == major && !strcmp(buckets[i].method, a->r->method)) ||
+		    !buckets[i].major)
 			b = &buckets[i];
 	if (!b)
 		b = &buckets[0];
 	b->major = major;
+	snprintf(b->method, sizeof(b->method), "%.7s", a->r->method);
 	if (now >= b->reset_ns) {
 		b->reset_ns = now + 5 * SIM_S;
 		b->used = 0;
@@ -78,8 +81,8 @@ static bool limited(struct asked *a, uint64_t major)
 	b->used++;
 	snprintf(a->limits, sizeof(a->limits),
 		 "X-RateLimit-Limit: 5\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: 1790000000.123\r\n"
-		 "X-RateLimit-Reset-After: %.3f\r\nX-RateLimit-Bucket: b%llx\r\n",
-		 b->used <= 5 ? 5 - b->used : 0, after, (unsigned long long)major & 0xffff);
+		 "X-RateLimit-Reset-After: %.3f\r\nX-RateLimit-Bucket: %s-messages\r\n",
+		 b->used <= 5 ? 5 - b->used : 0, after, b->method);
 	if (b->used <= 5)
 		return false;
 	complain("a request in spite of X-RateLimit-Remaining: 0");
