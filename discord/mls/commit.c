@@ -41,8 +41,8 @@ int mls_group_advance(const struct mls_group *group, struct mls_group *next,
 		error = mls_hmac(mls_bytes(next->secrets.confirmation, MLS_HASH_BYTES), &hash, 1,
 				 confirmation_tag);
 	if (error == MLS_OK)
-		error = mls_transcript_interim(
-			hash, mls_bytes(confirmation_tag, MLS_HASH_BYTES), next->interim);
+		error = mls_transcript_interim(hash, mls_bytes(confirmation_tag, MLS_HASH_BYTES),
+					       next->interim);
 	OPENSSL_cleanse(psk_secret, sizeof(psk_secret));
 	return error;
 }
@@ -94,8 +94,8 @@ static int write_framed(const struct mls_group *group, struct mls_group *next, s
 	write_references(group, w);
 	mls_write_u8(w, m->applied.path_required);
 	if (m->applied.path_required) {
-		error = mls_path_make(next->tree, &next->private, mls_view(&next->id),
-				      next->signer, &m->path);
+		error = mls_path_make(next->tree, &next->private, mls_view(&next->id), next->signer,
+				      &m->path);
 		if (error == MLS_OK)
 			error = mls_group_provisional(group, next);
 		if (error == MLS_OK)
@@ -144,9 +144,9 @@ static int make(const struct mls_group *group, struct making *m, struct mls_comm
 		error = mls_framed_sign(mls_written(&m->framed), mls_view(&group->context),
 					group->signer, &m->signature);
 	if (error == MLS_OK)
-		error = mls_group_advance(group, commit->next, &m->applied,
-					  mls_written(&m->framed), mls_view(&m->signature),
-					  m->commit_secret, m->joiner, m->member, m->tag);
+		error = mls_group_advance(group, commit->next, &m->applied, mls_written(&m->framed),
+					  mls_view(&m->signature), m->commit_secret, m->joiner,
+					  m->member, m->tag);
 	if (error == MLS_OK)
 		error = write_message(group, m, &commit->commit);
 	if (error == MLS_OK && m->applied.n_added)
@@ -199,8 +199,8 @@ static int verify(const struct mls_group *group, const struct mls_public_message
 		return MLS_ERROR_WRONG_GROUP;
 	if (content->epoch != group->epoch)
 		return MLS_ERROR_WRONG_EPOCH;
-	if (content->sender_type != MLS_SENDER_MEMBER ||
-	    content->sender >= group->tree->n_leaves || !group->tree->leaves[content->sender])
+	if (content->sender_type != MLS_SENDER_MEMBER || content->sender >= group->tree->n_leaves ||
+	    !group->tree->leaves[content->sender])
 		return MLS_ERROR_WRONG_SENDER;
 	error = mls_membership_tag(group->secrets.membership, content->raw,
 				   mls_view(&group->context), message->signature,

@@ -4,6 +4,8 @@
  */
 #include "discord/mls/group.h"
 
+#include <openssl/crypto.h>
+
 #include "discord/mls/alloc.h"
 #include "discord/mls/tree_check.h"
 
@@ -155,12 +157,12 @@ static int begin_epoch(struct mls_group *group)
 	if (error == MLS_OK)
 		error = mls_transcript_interim(nothing, mls_bytes(tag, sizeof(tag)),
 					       group->interim);
+	OPENSSL_cleanse(member, sizeof(member));
 	return error;
 }
 
 int mls_group_create(struct mls_group **out, const struct mls_key_package *self,
-		     struct mls_bytes group_id, struct mls_bytes external_sender,
-		     unsigned features)
+		     struct mls_bytes group_id, struct mls_bytes external_sender, unsigned features)
 {
 	struct mls_group *group;
 	struct mls_leaf *leaf;

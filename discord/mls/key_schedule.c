@@ -52,10 +52,14 @@ int mls_schedule_epoch(const uint8_t member[MLS_HASH_BYTES], struct mls_bytes co
 		const char *label;
 		uint8_t *secret;
 	} all[] = {
-		{"sender data", out->sender_data},      {"encryption", out->encryption},
-		{"exporter", out->exporter},            {"external", out->external},
-		{"authentication", out->authenticator}, {"confirm", out->confirmation},
-		{"membership", out->membership},        {"resumption", out->resumption},
+		{"sender data", out->sender_data},
+		{"encryption", out->encryption},
+		{"exporter", out->exporter},
+		{"external", out->external},
+		{"authentication", out->authenticator},
+		{"confirm", out->confirmation},
+		{"membership", out->membership},
+		{"resumption", out->resumption},
 		{"init", out->init},
 	};
 	uint8_t epoch[MLS_HASH_BYTES];

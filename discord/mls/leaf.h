@@ -35,8 +35,7 @@ int mls_group_extensions_check(struct mls_bytes extensions);
 int mls_key_package_check_view(const struct mls_key_package_view *view);
 
 void mls_key_package_describe(const struct mls_key_package_view *view,
-			      const uint8_t ref[MLS_HASH_BYTES],
-			      struct mls_key_package_info *out);
+			      const uint8_t ref[MLS_HASH_BYTES], struct mls_key_package_info *out);
 
 int mls_key_package_ref(struct mls_bytes raw, uint8_t out[MLS_HASH_BYTES]);
 

@@ -25,7 +25,10 @@ enum {
 enum { MLS_CREDENTIAL_BASIC = 1, MLS_CREDENTIAL_X509 = 2 };
 enum { MLS_LEAF_KEY_PACKAGE = 1, MLS_LEAF_UPDATE = 2, MLS_LEAF_COMMIT = 3 };
 enum { MLS_PSK_EXTERNAL = 1, MLS_PSK_RESUMPTION = 2 };
-enum { MLS_PROPOSAL_REINIT = 5, MLS_PROPOSAL_EXTERNAL_INIT = 6 }; /* beside enum mls_proposal_type */
+enum {
+	MLS_PROPOSAL_REINIT = 5,
+	MLS_PROPOSAL_EXTERNAL_INIT = 6
+}; /* beside enum mls_proposal_type */
 enum {
 	MLS_EXTENSION_APPLICATION_ID = 1,
 	MLS_EXTENSION_RATCHET_TREE = 2,
@@ -68,8 +71,8 @@ struct mls_key_package_view {
 
 struct mls_psk_view {
 	uint8_t type;
-	struct mls_bytes id;       /* external */
-	uint8_t usage;             /* resumption, with the next two */
+	struct mls_bytes id; /* external */
+	uint8_t usage;       /* resumption, with the next two */
 	struct mls_bytes group_id;
 	uint64_t epoch;
 	struct mls_bytes nonce;

@@ -17,7 +17,7 @@
  *	mls_key_package_create()	our one-time invitation to be added somewhere
  *	mls_group_create()		begin a group with ourselves alone (epoch 0), or
  *	mls_group_join()		become a member by a Welcome made for our key package
- *	mls_group_propose()		cache proposals that an external sender or a member signed
+ *	mls_group_propose()		cache proposals signed by an external sender or member
  *	mls_group_commit()		make a commit over all cached proposals
  *	mls_group_process()		follow the commit of another member
  *
@@ -88,7 +88,7 @@ enum mls_error {
 	MLS_OK = 0,
 	MLS_ERROR_PARSE = -1,            /* not well-formed, or bytes left over */
 	MLS_ERROR_UNSUPPORTED = -2,      /* version, suite, wire format, extension or proposal type
-					    that this library or the group's profile does not have */
+					    that this library or the group's profile lacks */
 	MLS_ERROR_LIMIT = -3,            /* more bytes, leaves or proposals than allowed */
 	MLS_ERROR_NOMEM = -4,            /* out of memory */
 	MLS_ERROR_INTERNAL = -5,         /* libcrypto failed, or a misuse of this interface */

@@ -193,7 +193,8 @@ static const EVP_PKEY *pkey_template(void)
 		return pkey;
 	ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 	if (!ctx || EVP_PKEY_paramgen_init(ctx) <= 0 ||
-	    EVP_PKEY_CTX_set_group_name(ctx, "prime256v1") <= 0 || EVP_PKEY_paramgen(ctx, &pkey) <= 0)
+	    EVP_PKEY_CTX_set_group_name(ctx, "prime256v1") <= 0 ||
+	    EVP_PKEY_paramgen(ctx, &pkey) <= 0)
 		pkey = NULL;
 	EVP_PKEY_CTX_free(ctx);
 	if (pkey && !atomic_compare_exchange_strong(&made, &other, pkey)) {

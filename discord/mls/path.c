@@ -118,7 +118,7 @@ int mls_path_make(struct mls_tree *tree, struct mls_private *private, struct mls
 	if (error == MLS_OK)
 		error = node_pair(secret, private->key[0], own);
 	for (unsigned level = 1; level < MLS_MAX_LEVELS; level++)
-		private->have[level] = false;
+	private->have[level] = false;
 	for (size_t k = 0; k < out->path.n && error == MLS_OK; k++) {
 		unsigned level = mls_node_level(out->path.node[k]);
 
@@ -233,8 +233,7 @@ int mls_path_merge(struct mls_tree *tree, uint32_t sender, const struct mls_path
 		error = MLS_ERROR_TREE;
 	if (error == MLS_OK)
 		error = set_parents(tree, sender, &filtered, keys, hash, &hash_len);
-	if (error == MLS_OK &&
-	    !mls_bytes_equal(path->leaf.parent_hash, mls_bytes(hash, hash_len)))
+	if (error == MLS_OK && !mls_bytes_equal(path->leaf.parent_hash, mls_bytes(hash, hash_len)))
 		error = MLS_ERROR_TREE;
 	if (error == MLS_OK)
 		error = mls_leaf_create(&leaf, path->leaf.raw);
@@ -272,9 +271,8 @@ static int climb(const struct mls_tree *tree, const uint32_t *nodes, size_t n,
 		unsigned level = mls_node_level(nodes[k]);
 
 		error = node_pair(secret, private->key[level], public_key);
-		if (error == MLS_OK &&
-		    !mls_bytes_equal(mls_tree_key(tree, nodes[k]),
-				     mls_bytes(public_key, sizeof(public_key))))
+		if (error == MLS_OK && !mls_bytes_equal(mls_tree_key(tree, nodes[k]),
+							mls_bytes(public_key, sizeof(public_key))))
 			error = MLS_ERROR_TREE;
 		private->have[level] = error == MLS_OK;
 		if (error == MLS_OK)

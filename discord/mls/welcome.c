@@ -222,8 +222,8 @@ static int enter_epoch(struct mls_group *group, const struct mls_group_info_view
 	if (error == MLS_OK)
 		error = mls_schedule_epoch(member, info->context.raw, &group->secrets);
 	if (error == MLS_OK)
-		error = mls_hmac(mls_bytes(group->secrets.confirmation, MLS_HASH_BYTES),
-				 &confirmed, 1, tag);
+		error = mls_hmac(mls_bytes(group->secrets.confirmation, MLS_HASH_BYTES), &confirmed,
+				 1, tag);
 	if (error == MLS_OK && !mls_tag_equal(info->confirmation_tag, tag))
 		error = MLS_ERROR_CONFIRMATION_TAG;
 	if (error == MLS_OK)

@@ -68,7 +68,8 @@ static void follow(int n, bool remove)
 	MLS(mls_group_commit(play.players[0].group, &commit));
 	for (int i = 0; i < n; i++) {
 		MLS(mls_group_propose(play.players[1].group, mls_written(&w), NULL, NULL));
-		MLS(mls_group_process(play.players[1].group, mls_view(&commit.commit), &next, NULL));
+		MLS(mls_group_process(play.players[1].group, mls_view(&commit.commit), &next,
+				      NULL));
 		mls_group_destroy(next);
 		mls_group_forget_proposals(play.players[1].group);
 	}

@@ -15,10 +15,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(call) \
-	do { \
+#define MUST(call)                    \
+	do {                          \
 		if ((call) != MLS_OK) \
-			abort(); \
+			abort();      \
 	} while (0)
 
 static inline struct mls_key_package *fuzz_key_package(void)

@@ -16,19 +16,19 @@
 #define PLAYERS 24
 #endif
 
-#define MLS(call) \
-	do { \
-		int play_e = (call); \
-		if (play_e != MLS_OK) \
+#define MLS(call)                                                           \
+	do {                                                                \
+		int play_e = (call);                                        \
+		if (play_e != MLS_OK)                                       \
 			UNIT_FAIL("%s: %s", #call, mls_error_text(play_e)); \
 	} while (0)
 
-#define MLS_FAILS(call, want) \
-	do { \
-		int play_e = (call); \
-		if (play_e != (want)) \
+#define MLS_FAILS(call, want)                                                            \
+	do {                                                                             \
+		int play_e = (call);                                                     \
+		if (play_e != (want))                                                    \
 			UNIT_FAIL("%s: %s, expected: %s", #call, mls_error_text(play_e), \
-				  mls_error_text(want)); \
+				  mls_error_text(want));                                 \
 	} while (0)
 
 struct player {
@@ -270,8 +270,7 @@ static inline void play_deliver(struct play *p, int committer, struct mls_commit
 		} else {
 			MLS(mls_group_process(player->group, mls_view(&commit->commit), &next,
 					      &info));
-			CHECK_INT(info.committer,
-				  mls_group_own_leaf(p->players[committer].group));
+			CHECK_INT(info.committer, mls_group_own_leaf(p->players[committer].group));
 			CHECK_INT(info.n_added, n_add);
 			CHECK_INT(info.n_removed, n_remove);
 			CHECK_INT(info.has_path, n_remove > 0 || n_add == 0);

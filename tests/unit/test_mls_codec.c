@@ -80,11 +80,16 @@ static void test_optional_is_zero_or_one(void)
 
 static void test_vector_longer_than_its_container(void)
 {
-	struct mls_bytes in = mls_bytes("\x05" "abcd", 5), content = {NULL, 0};
+	struct mls_bytes in = mls_bytes("\x05"
+					"abcd",
+					5),
+			 content = {NULL, 0};
 
 	CHECK_INT(mls_vector_take(&in, &content), MLS_ERROR_PARSE);
 	CHECK_INT(in.len, 5);
-	in = mls_bytes("\x03" "abcd", 5);
+	in = mls_bytes("\x03"
+		       "abcd",
+		       5);
 	CHECK_INT(mls_vector_take(&in, &content), MLS_OK);
 	CHECK_INT(in.len, 1);
 	CHECK(mls_bytes_equal(content, mls_text("abc")));

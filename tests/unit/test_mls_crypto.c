@@ -55,8 +55,7 @@ static void test_hkdf(void)
 	IS(okm, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
 		"34007208d5b887185865");
 	MLS(mls_expand(mls_bytes(prk, 32), &info, 1, much, 255 * 32));
-	MLS_FAILS(mls_expand(mls_bytes(prk, 32), &info, 1, much, sizeof(much)),
-		  MLS_ERROR_INTERNAL);
+	MLS_FAILS(mls_expand(mls_bytes(prk, 32), &info, 1, much, sizeof(much)), MLS_ERROR_INTERNAL);
 }
 
 /* RFC 9180 A.3.1: DHKEM(P-256, HKDF-SHA256). */
@@ -153,7 +152,7 @@ static void test_signatures(void)
 
 static void test_sealing(void)
 {
-	uint8_t key[16] = {1}, nonce[12] = {2}, private[32], public_key[65];
+	uint8_t key[16] = {1}, nonce[12] = {2}, private[40] = {0}, public_key[65];
 	struct mls_buffer sealed, opened;
 	struct mls_hpke_view view;
 	struct mls_writer w = {0};

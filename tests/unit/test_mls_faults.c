@@ -87,7 +87,8 @@ static int attempt(enum op op, int who, struct mls_bytes message)
 			mls_group_destroy(group);
 		return error;
 	default:
-		error = mls_key_package_create(&key_package, player->key, play_identity(&play, who));
+		error = mls_key_package_create(&key_package, player->key,
+					       play_identity(&play, who));
 		if (error == MLS_OK)
 			mls_key_package_destroy(key_package);
 		return error;

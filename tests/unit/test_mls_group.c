@@ -261,8 +261,8 @@ static void test_group_without_external_sender(void)
 	CHECK_INT(mls_group_epoch(commit.next), 1);
 	mls_commit_clear(&commit);
 	mls_group_destroy(group);
-	MLS_FAILS(mls_group_create(&group, play.players[0].key_package,
-				   mls_bytes(play.group_id, 8), mls_text("no sender"), 0),
+	MLS_FAILS(mls_group_create(&group, play.players[0].key_package, mls_bytes(play.group_id, 8),
+				   mls_text("no sender"), 0),
 		  MLS_ERROR_PARSE);
 	play_end(&play);
 }

@@ -79,8 +79,7 @@ static void test_proposals_for_another_epoch_group_or_sender(void)
 	play.gateway = play.players[1].key;
 	play_add(&play, 1, 5, &w);
 	play.gateway = gateway;
-	MLS_FAILS(mls_group_propose(group_of(0), mls_written(&w), NULL, NULL),
-		  MLS_ERROR_SIGNATURE);
+	MLS_FAILS(mls_group_propose(group_of(0), mls_written(&w), NULL, NULL), MLS_ERROR_SIGNATURE);
 	mls_writer_clear(&w);
 	mls_writer_clear(&remove);
 	play_end(&play);
@@ -115,12 +114,14 @@ static void test_proposal_types_outside_the_profile(void)
 	propose_raw(MLS_PROPOSAL_REMOVE, mls_bytes("\xff\xff\xff\xff", 4), MLS_ERROR_TREE);
 	CHECK_INT(mls_group_proposal_count(group_of(0)), 0);
 	play_end(&play);
-	/* an extension list that repeats itself, and a PSK with a short nonce, in the wide profile */
+	/* an extension list that repeats itself, and a PSK with a short nonce, in the wide profile
+	 */
 	play_group(&play, 2, MLS_FEATURE_ALL);
 	propose_raw(MLS_PROPOSAL_GROUP_EXTENSIONS,
 		    mls_bytes("\x08\x00\x03\x00\x00\x03\x00\x00\x00", 7), MLS_ERROR_PARSE);
 	propose_raw(MLS_PROPOSAL_PSK, mls_bytes("\x01\x01x\x00", 4), MLS_ERROR_PARSE);
-	propose_raw(MLS_PROPOSAL_PSK, mls_bytes("\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 12),
+	propose_raw(MLS_PROPOSAL_PSK,
+		    mls_bytes("\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 12),
 		    MLS_ERROR_UNSUPPORTED);
 	/* key packages and GroupInfo alone may carry these */
 	propose_raw(MLS_PROPOSAL_GROUP_EXTENSIONS, mls_bytes("\x03\x00\x02\x00", 4),
@@ -160,7 +161,8 @@ static void make_faulty(enum fault fault, struct mls_buffer *out)
 	struct mls_leaf_view fields = {
 		.encryption_key = mls_bytes(leaf_key, 65),
 		.signature_key = mls_bytes(signature_key, 65),
-		.credential = {.type = fault == FAULT_X509 ? 2 : 1, .identity = mls_bytes("\x01u", 2)},
+		.credential = {.type = fault == FAULT_X509 ? 2 : 1,
+			       .identity = mls_bytes("\x01u", 2)},
 		.capabilities = {.versions = mls_bytes(one, fault == FAULT_NO_VERSION ? 0 : 2),
 				 .cipher_suites = mls_bytes(two, fault == FAULT_NO_SUITE ? 0 : 2),
 				 .credentials = mls_bytes(one, fault == FAULT_NO_BASIC ? 0 : 2)},
@@ -368,7 +370,8 @@ static void test_messages_larger_than_allowed(void)
 	MLS_FAILS(mls_group_join(&next, play.players[0].key_package, bytes, NULL), MLS_ERROR_LIMIT);
 	MLS_FAILS(mls_group_join(&next, play.players[0].key_package, mls_text("x"), &options),
 		  MLS_ERROR_LIMIT);
-	MLS_FAILS(mls_group_create(&next, play.players[0].key_package, bytes, mls_bytes(NULL, 0), 0),
+	MLS_FAILS(mls_group_create(&next, play.players[0].key_package, bytes, mls_bytes(NULL, 0),
+				   0),
 		  MLS_ERROR_LIMIT);
 	MLS_FAILS(mls_key_package_check(bytes, NULL), MLS_ERROR_LIMIT);
 	MLS_FAILS(mls_external_sender_parse(bytes, &sender), MLS_ERROR_LIMIT);

@@ -143,7 +143,8 @@ static void test_tree_hash_of_another_tree(void)
 	MLS_FAILS(mls_tree_read(&tree, mls_bytes("\x02\x01\x03", 3)), MLS_ERROR_PARSE);
 	MLS_FAILS(mls_tree_read(&tree, mls_bytes("\x03\x00\x01\x01", 4)), MLS_ERROR_PARSE);
 	/* a parent at node 1 with unmerged leaf 2, which is not below it; then twice leaf 0 */
-	MLS_FAILS(mls_tree_read(&tree, mls_bytes("\x0a\x00\x01\x02\x00\x00\x04\x00\x00\x00\x02", 11)),
+	MLS_FAILS(mls_tree_read(&tree,
+				mls_bytes("\x0a\x00\x01\x02\x00\x00\x04\x00\x00\x00\x02", 11)),
 		  MLS_ERROR_TREE);
 	MLS_FAILS(mls_tree_read(&tree, mls_bytes("\x0e\x00\x01\x02\x00\x00\x08\x00\x00\x00\x00"
 						 "\x00\x00\x00\x00",

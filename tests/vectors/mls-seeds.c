@@ -64,10 +64,11 @@ static void write_member(const uint8_t signature_private[32], struct mls_bytes w
 	f = fopen(path, "w");
 	if (!f)
 		UNIT_FAIL("%s: %s", path, strerror(errno));
-	fprintf(f, "/* SPDX-License-Identifier: MIT\n *\n * mls_member.h - a member of a small group, "
-		   "made by tests/vectors/mls-seeds.c; not to be edited.\n */\n"
-		   "#ifndef TESTS_FUZZ_MLS_MEMBER_H\n#define TESTS_FUZZ_MLS_MEMBER_H\n\n"
-		   "#include <stdint.h>\n\n");
+	fprintf(f,
+		"/* SPDX-License-Identifier: MIT\n *\n * mls_member.h - a member of a small group, "
+		"made by tests/vectors/mls-seeds.c; not to be edited.\n */\n"
+		"#ifndef TESTS_FUZZ_MLS_MEMBER_H\n#define TESTS_FUZZ_MLS_MEMBER_H\n\n"
+		"#include <stdint.h>\n\n");
 	print_array(f, "member_signature", mls_bytes(signature_private, 32));
 	print_array(f, "member_init", mls_bytes(self->init_private, 32));
 	print_array(f, "member_leaf", mls_bytes(self->leaf_private, 32));

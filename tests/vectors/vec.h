@@ -38,17 +38,18 @@ static enum vec_result vec_skip(const char *why)
 	return VEC_SKIPPED;
 }
 
-#define VEC_CHECK(cond) \
-	do { \
-		if (!(cond)) \
+#define VEC_CHECK(cond)                                                  \
+	do {                                                             \
+		if (!(cond))                                             \
 			return vec_fail("line %d: %s", __LINE__, #cond); \
 	} while (0)
 
-#define VEC_OK(call) \
-	do { \
-		int vec_e = (call); \
-		if (vec_e != MLS_OK) \
-			return vec_fail("line %d: %s: %s", __LINE__, #call, mls_error_text(vec_e)); \
+#define VEC_OK(call)                                                        \
+	do {                                                                \
+		int vec_e = (call);                                         \
+		if (vec_e != MLS_OK)                                        \
+			return vec_fail("line %d: %s: %s", __LINE__, #call, \
+					mls_error_text(vec_e));             \
 	} while (0)
 
 /* Everything decoded during one entry, freed at its end. */

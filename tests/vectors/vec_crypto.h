@@ -248,8 +248,7 @@ static enum vec_result vec_secret_tree(const cJSON *entry)
 	secrets = (uint8_t(*)[32])vec_alloc(2 * width * 32);
 	memcpy(secrets[mls_node_root(width)], vec_hex(entry, "encryption_secret").data, 32);
 	for (unsigned level = mls_node_level(mls_node_root(width)); level > 0; level--) {
-		for (uint32_t node = (1u << level) - 1; node < 2 * width - 1;
-		     node += 2u << level) {
+		for (uint32_t node = (1u << level) - 1; node < 2 * width - 1; node += 2u << level) {
 			struct mls_bytes parent = mls_bytes(secrets[node], 32);
 
 			VEC_OK(mls_expand_with_label(parent, "tree", mls_text("left"),

@@ -53,8 +53,8 @@ static const char *vec_entry_needs(const cJSON *entry)
 
 	cJSON_ArrayForEach(epoch, vec_item(entry, "epochs"))
 	{
-		cJSON_ArrayForEach(proposal, vec_item(epoch, "proposals"))
-			needs = needs ? needs : vec_message_needs(vec_unhex(proposal->valuestring));
+		cJSON_ArrayForEach(proposal, vec_item(epoch, "proposals")) needs =
+			needs ? needs : vec_message_needs(vec_unhex(proposal->valuestring));
 		needs = needs ? needs : vec_message_needs(vec_hex(epoch, "commit"));
 	}
 	return needs;
@@ -82,9 +82,8 @@ static enum vec_result vec_join(const cJSON *entry, struct mls_group **out)
 	uint8_t authenticator[32];
 
 	VEC_CHECK(cJSON_GetArraySize(psks) <= 16);
-	cJSON_ArrayForEach(item, psks)
-		store[options.n_psks++] =
-			(struct mls_psk){vec_hex(item, "psk_id"), vec_hex(item, "psk")};
+	cJSON_ArrayForEach(item, psks) store[options.n_psks++] =
+		(struct mls_psk){vec_hex(item, "psk_id"), vec_hex(item, "psk")};
 	options.psks = store;
 	if (cJSON_IsString(tree))
 		options.ratchet_tree = vec_unhex(tree->valuestring);
@@ -126,8 +125,8 @@ static enum vec_result vec_passive(const cJSON *entry)
 	if (needs)
 		return vec_skip(needs);
 	result = vec_join(entry, &group);
-	cJSON_ArrayForEach(epoch, vec_item(entry, "epochs"))
-		result = result == VEC_PASSED ? vec_follow(epoch, &group) : result;
+	cJSON_ArrayForEach(epoch, vec_item(entry, "epochs")) result =
+		result == VEC_PASSED ? vec_follow(epoch, &group) : result;
 	mls_group_destroy(group);
 	return result;
 }

@@ -115,8 +115,7 @@ static bool vec_private(const cJSON *entry, uint32_t leaf, struct mls_private *o
 		out->have[0] = true;
 		cJSON_ArrayForEach(secret, vec_item(item, "path_secrets"))
 		{
-			unsigned level =
-				mls_node_level((uint32_t)vec_number(secret, "node"));
+			unsigned level = mls_node_level((uint32_t)vec_number(secret, "node"));
 			uint8_t node_secret[32], public_key[65];
 
 			if (mls_derive_secret(vec_hex(secret, "path_secret").data, "node",
@@ -221,10 +220,9 @@ static enum vec_result vec_own_path(const cJSON *entry, struct mls_tree *before,
 	const cJSON *item;
 	size_t n = 0;
 
-	cJSON_ArrayForEach(item, vec_item(entry, "leaves_private"))
-		if (vec_number(item, "index") == sender)
-			VEC_OK(mls_signature_key_import(&signer,
-							vec_hex(item, "signature_priv").data));
+	cJSON_ArrayForEach(item, vec_item(entry, "leaves_private")) if (vec_number(item, "index") ==
+									sender)
+		VEC_OK(mls_signature_key_import(&signer, vec_hex(item, "signature_priv").data));
 	VEC_CHECK(signer && vec_private(entry, sender, &private));
 	VEC_OK(mls_tree_clone(&ours, before));
 	VEC_OK(mls_path_make(ours, &private, vec_hex(entry, "group_id"), signer, &secrets));
