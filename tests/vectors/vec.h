@@ -22,6 +22,7 @@ enum vec_result { VEC_PASSED, VEC_FAILED, VEC_SKIPPED };
 /* Why the entry failed or was skipped; set by the checks. */
 static char vec_why[256];
 
+__attribute__((format(printf, 1, 2)))
 static enum vec_result vec_fail(const char *format, ...)
 {
 	va_list args;
