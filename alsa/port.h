@@ -37,6 +37,7 @@
 #define PORT_BLOCK_MAX    1920 /* largest n_frames of one read or write call: 40 ms */
 
 struct port;
+struct json_writer;
 
 enum port_direction {
 	PORT_PLAYBACK,
@@ -114,6 +115,9 @@ void port_stats(const struct port *port, struct port_stats *out);
 /* What the open device has: 1 or 2; period as found. 0 before the first successful open. */
 unsigned port_channels(const struct port *port);
 unsigned port_period_frames(const struct port *port);
+
+/* Name, channels and counters as an object `name` of a state document (common/json.h). */
+void port_write_state(struct json_writer *w, const char *name, const struct port *port);
 
 /* ---- media side --------------------------------------------------------------------------- */
 

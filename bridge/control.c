@@ -106,24 +106,6 @@ static void write_call_sound(struct json_writer *w, const struct call *call)
 	json_w_end(w);
 }
 
-static void write_port(struct json_writer *w, const char *name, const struct port *port)
-{
-	struct port_stats stats;
-
-	port_stats(port, &stats);
-	json_w_obj(w, name);
-	json_w_str(w, "pcm", port_name(port));
-	json_w_bool(w, "open", port_is_open(port));
-	json_w_int(w, "channels", port_channels(port));
-	json_w_int(w, "frames", (int64_t)stats.frames);
-	json_w_int(w, "xruns", (int64_t)stats.xruns);
-	json_w_int(w, "losses", (int64_t)stats.losses);
-	json_w_int(w, "silence_frames", (int64_t)stats.silence_frames);
-	json_w_int(w, "dropped_frames", (int64_t)stats.dropped_frames);
-	json_w_int(w, "lead_frames", stats.lead_frames);
-	json_w_end(w);
-}
-
 /* GET /v1/state has more than the snapshot: how it sounds. */
 static void write_state(void *user, struct json_writer *w)
 {
@@ -139,8 +121,8 @@ static void write_state(void *user, struct json_writer *w)
 		line_stats(b->line[n], &stats);
 		json_w_obj(w, NULL);
 		json_w_int(w, "line", n);
-		write_port(w, "phone", line_phone(b->line[n]));
-		write_port(w, "discord", line_discord(b->line[n]));
+		port_write_state(w, "phone", line_phone(b->line[n]));
+		port_write_state(w, "discord", line_discord(b->line[n]));
 		json_w_int(w, "ticks", (int64_t)stats.ticks);
 		json_w_int(w, "late_ticks", (int64_t)stats.late_ticks);
 		json_w_int(w, "unheard_frames", (int64_t)stats.unheard_frames);

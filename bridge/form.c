@@ -8,16 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "common/encode.h"
 
 /* Decodes [from, end) to `to` (never longer), terminates it, and returns the end, or NULL on NUL. */
 static char *decode(char *to, const char *from, const char *end)
@@ -28,10 +19,10 @@ static char *decode(char *to, const char *from, const char *end)
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%' && end - from >= 2) {
-			int high = hex_value(from[0]), low = hex_value(from[1]);
+			uint8_t byte;
 
-			if (high >= 0 && low >= 0) {
-				c = (char)(high << 4 | low);
+			if (hex_decode(&byte, from, 1)) {
+				c = (char)byte;
 				from += 2;
 			}
 		}

@@ -606,28 +606,6 @@ void line_dead(struct line *l, unsigned generation, enum voice_dead why)
 
 /* ---- figures ----------------------------------------------------------------------------- */
 
-unsigned line_calls(const struct line *l)
-{
-	return calls_active(l->calls);
-}
-
-static void port_write_json(const struct port *port, struct json_writer *w, const char *name)
-{
-	struct port_stats s;
-	port_stats(port, &s);
-	json_w_obj(w, name);
-	json_w_str(w, "pcm", port_name(port));
-	json_w_bool(w, "open", port_is_open(port));
-	json_w_int(w, "channels", port_channels(port));
-	json_w_int(w, "frames", (int64_t)s.frames);
-	json_w_int(w, "xruns", (int64_t)s.xruns);
-	json_w_int(w, "losses", (int64_t)s.losses);
-	json_w_int(w, "silence_frames", (int64_t)s.silence_frames);
-	json_w_int(w, "dropped_frames", (int64_t)s.dropped_frames);
-	json_w_int(w, "lead_frames", s.lead_frames);
-	json_w_end(w);
-}
-
 void line_write_state(const struct line *l, struct json_writer *w)
 {
 	const struct media_line_stats *m = media_stats(l->host.media, l->number);
@@ -652,8 +630,8 @@ void line_write_state(const struct line *l, struct json_writer *w)
 		json_w_num(w, "udp_rtt_ms", (double)m->udp_rtt_ns / (double)NS_PER_MS);
 	metrics_write_json(&m->lateness, w, "lateness");
 	metrics_write_json(&m->playout, w, "playout");
-	port_write_json(l->capture, w, "capture");
-	port_write_json(l->playback, w, "playback");
+	port_write_state(w, "capture", l->capture);
+	port_write_state(w, "playback", l->playback);
 }
 
 void line_write_persistent(const struct line *l, struct json_writer *w)
