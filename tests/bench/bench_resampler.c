@@ -6,6 +6,7 @@
 #include "alsa/resampler.h"
 #include "report.h"
 #include "tests/e2e/signal.h"
+#include "tests/unit/tone_fit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,23 +17,7 @@ static double pos[48000];
 
 static double fit(int from, int to, double w, double *amplitude)
 {
-	double ss = 0, sc = 0, cc = 0, ys = 0, yc = 0, rest = 0, power = 0;
-	for (int i = from; i < to; i++) {
-		double s = sin(w * pos[i]), c = cos(w * pos[i]);
-		ss += s * s;
-		cc += c * c;
-		sc += s * c;
-		ys += y[i] * s;
-		yc += y[i] * c;
-	}
-	double det = ss * cc - sc * sc, a = (ys * cc - yc * sc) / det, b = (yc * ss - ys * sc) / det;
-	for (int i = from; i < to; i++) {
-		double m = a * sin(w * pos[i]) + b * cos(w * pos[i]);
-		rest += (y[i] - m) * (y[i] - m);
-		power += m * m;
-	}
-	*amplitude = sqrt(a * a + b * b);
-	return 10 * log10(rest / power);
+	return 10 * log10(tone_fit(y, pos, from, to, w, amplitude, NULL));
 }
 
 /* one second of tone; the ratio swings by +-swing around ppm from block to block */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tone_fit.h"
 #include "unit.h"
 
 #define TAU 6.283185307179586
@@ -17,31 +18,6 @@ static const struct {
 	unsigned in, out;
 } kinds[] = {{8000, 48000}, {48000, 8000}, {48000, 48000}};
 #define KINDS 3
-
-/* Least-squares fit of a sine at phase w * pos[i]: amplitude, and residual power over tone power. */
-static double fit(const float *y, const double *pos, int from, int to, double w, double *amplitude,
-		  double *phase)
-{
-	double ss = 0, sc = 0, cc = 0, ys = 0, yc = 0, rest = 0, power = 0;
-	for (int i = from; i < to; i++) {
-		double s = sin(w * pos[i]), c = cos(w * pos[i]);
-		ss += s * s;
-		cc += c * c;
-		sc += s * c;
-		ys += y[i] * s;
-		yc += y[i] * c;
-	}
-	double det = ss * cc - sc * sc, a = (ys * cc - yc * sc) / det, b = (yc * ss - ys * sc) / det;
-	for (int i = from; i < to; i++) {
-		double m = a * sin(w * pos[i]) + b * cos(w * pos[i]);
-		rest += (y[i] - m) * (y[i] - m);
-		power += m * m;
-	}
-	*amplitude = sqrt(a * a + b * b);
-	if (phase)
-		*phase = atan2(b, a);
-	return rest / power;
-}
 
 /* One second of a tone of amplitude 0.5 through a fresh resampler, 5 ms blocks pulled; the ratio is
  * ppm, and swings by +-swing around it from block to block. Returns frames, their input positions. */
@@ -94,7 +70,7 @@ static void test_telephone_band_is_flat_and_its_images_are_gone(void)
 		for (double hz = 300; hz <= 3400; hz += 77.5) {
 			double amplitude;
 			int n = tone_through(kinds[k].in, kinds[k].out, hz, 0, 0, y, pos);
-			double rest = fit(y, pos, n / 5, n, TAU * hz / kinds[k].in, &amplitude, NULL);
+			double rest = tone_fit(y, pos, n / 5, n, TAU * hz / kinds[k].in, &amplitude, NULL);
 			CHECK_NEAR(20 * log10(amplitude / 0.5), 0, 0.1);
 			/* images of an up-conversion are all that can be left over */
 			CHECK(10 * log10(rest) < -80);
@@ -121,10 +97,10 @@ static void test_wide_sound_passes_48_to_48(void)
 {
 	double amplitude;
 	int n = tone_through(48000, 48000, 16000, 0, 0, y, pos);
-	fit(y, pos, n / 5, n, TAU * 16000 / 48000, &amplitude, NULL);
+	tone_fit(y, pos, n / 5, n, TAU * 16000 / 48000, &amplitude, NULL);
 	CHECK_NEAR(20 * log10(amplitude / 0.5), 0, 0.2);
 	n = tone_through(48000, 48000, 20000, 0, 0, y, pos);
-	fit(y, pos, n / 5, n, TAU * 20000 / 48000, &amplitude, NULL);
+	tone_fit(y, pos, n / 5, n, TAU * 20000 / 48000, &amplitude, NULL);
 	CHECK_NEAR(20 * log10(amplitude / 0.5), 0, 3);
 }
 
@@ -138,7 +114,7 @@ static void test_tone_stays_clean_while_the_ratio_moves(void)
 				double a;
 				int n = tone_through(kinds[k].in, kinds[k].out, tones[t], ppms[p], 10,
 						     y, pos);
-				double rest = fit(y, pos, n / 5, n, TAU * tones[t] / kinds[k].in, &a,
+				double rest = tone_fit(y, pos, n / 5, n, TAU * tones[t] / kinds[k].in, &a,
 						  NULL);
 				CHECK(10 * log10(rest) < -85);
 			}
@@ -156,7 +132,7 @@ static void test_delay_is_what_is_claimed(void)
 		resampler_destroy(r);
 		CHECK(claimed <= 0.0021);
 		int n = tone_through(kinds[k].in, kinds[k].out, hz, 0, 0, y, pos);
-		fit(y, pos, n / 5, n, TAU * hz / kinds[k].in, &a, &phase);
+		tone_fit(y, pos, n / 5, n, TAU * hz / kinds[k].in, &a, &phase);
 		/* the window of output 0 ends with input frame 0, so pos 0 is `delay` behind that frame */
 		double delay = -phase / (TAU * hz);
 		if (delay < 0)
