@@ -529,11 +529,6 @@ void leg_suspend(struct leg *leg)
 	leg->leaving = leg->line->running;
 }
 
-bool leg_active(const struct leg *leg)
-{
-	return leg->active;
-}
-
 void leg_put(struct leg *leg, int64_t media, const uint8_t *ulaw, size_t n, int64_t now_ns)
 {
 	enum { PIECE = G711_RATE_HZ / 1000 * PLAYOUT_MAX_PACKET_MS };

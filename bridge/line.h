@@ -79,7 +79,6 @@ void leg_destroy(struct leg *leg);
 void leg_resume(struct leg *leg, int64_t now_ns);
 /* The stream is gone: no frames go out, what is buffered of the caller is faded within one tick. */
 void leg_suspend(struct leg *leg);
-bool leg_active(const struct leg *leg);
 
 /* Sound of the caller: n mu-law samples, the first of media time `media` (8 kHz frames). */
 void leg_put(struct leg *leg, int64_t media, const uint8_t *ulaw, size_t n, int64_t now_ns);

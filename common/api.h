@@ -120,7 +120,6 @@ struct api_event {
 };
 
 const char *api_channel_state_name(enum api_channel_state state);
-const char *api_call_state_name(enum api_call_state state);
 const char *api_event_type_name(enum api_event_type type);
 
 /* Encoders write complete values; name as in json.h. `with_calls` false: a line of discord.sock. */

@@ -22,11 +22,6 @@ const char *api_channel_state_name(enum api_channel_state state)
 	return channel_states[state];
 }
 
-const char *api_call_state_name(enum api_call_state state)
-{
-	return call_states[state];
-}
-
 const char *api_event_type_name(enum api_event_type type)
 {
 	return type < API_EVENT_UNKNOWN ? event_types[type] : "unknown";

@@ -113,11 +113,6 @@ void speaker_assign(struct speaker *s, uint32_t ssrc)
 	memset(&s->stats, 0, sizeof(s->stats));
 }
 
-uint32_t speaker_ssrc(const struct speaker *s)
-{
-	return s->ssrc;
-}
-
 /* ---- decoding, in order ------------------------------------------------------------------ */
 
 /* Puts the packet that is next in order. */

@@ -30,7 +30,6 @@ void speaker_destroy(struct speaker *s);
 
 /* From now on it speaks for this SSRC: decoder, order and buffer begin anew. */
 void speaker_assign(struct speaker *s, uint32_t ssrc);
-uint32_t speaker_ssrc(const struct speaker *s);
 
 /* One packet after transport, padding, extension and DAVE. opus may be the silence frame. A packet
  * that cannot be decoded costs itself alone. */

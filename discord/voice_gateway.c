@@ -685,11 +685,6 @@ enum voice_state voice_gateway_state(const struct voice_gateway *v)
 	return v->state;
 }
 
-unsigned voice_gateway_generation(const struct voice_gateway *v)
-{
-	return v->generation;
-}
-
 int64_t voice_gateway_rtt_ns(const struct voice_gateway *v)
 {
 	return v->rtt_ns;

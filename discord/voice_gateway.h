@@ -124,7 +124,6 @@ void voice_gateway_dave_json(struct voice_gateway *v, unsigned op, uint16_t tran
 void voice_gateway_dave_binary(struct voice_gateway *v, const uint8_t *data, size_t bytes);
 
 enum voice_state voice_gateway_state(const struct voice_gateway *v);
-unsigned voice_gateway_generation(const struct voice_gateway *v);
 int64_t voice_gateway_rtt_ns(const struct voice_gateway *v); /* -1 unknown */
 struct voice_stats {
 	unsigned sessions, resumes, refused_messages;
