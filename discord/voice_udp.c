@@ -206,7 +206,7 @@ void voice_udp_receive(struct voice_udp *u, int64_t now_ns)
 	for (int i = 0; i < RECEIVE_BURST; i++) {
 		ssize_t n = recv(u->fd, u->datagram, sizeof(u->datagram), MSG_TRUNC);
 		if (n < 0) {
-			if (errno == ECONNREFUSED && ++u->refused_in_row == REFUSED_MAX &&
+			if (errno == ECONNREFUSED && ++u->refused_in_row >= REFUSED_MAX &&
 			    u->discovered)
 				dead(u, VOICE_DEAD_REFUSED, now_ns);
 			if (errno == EINTR || errno == ECONNREFUSED)
@@ -247,7 +247,7 @@ static int datagram_send(struct voice_udp *u, const uint8_t *data, size_t bytes,
 	ssize_t n = send(u->fd, data, bytes, MSG_NOSIGNAL);
 	/* The error of an earlier packet is reported here once: the next try sends. */
 	if (n < 0 && errno == ECONNREFUSED) {
-		if (++u->refused_in_row == REFUSED_MAX && u->discovered)
+		if (++u->refused_in_row >= REFUSED_MAX && u->discovered)
 			dead(u, VOICE_DEAD_REFUSED, now_ns);
 		n = send(u->fd, data, bytes, MSG_NOSIGNAL);
 	}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_voice_udp - when is a media path dead? Real sockets, time by hand. What counts is from
+ * discord-voice's list of what broke others: silence alone never, refused ports, keepalives that
+ * had been answered, packets of which none decrypts.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/bytes.h"
+#include "common/clock.h"
+#include "discord/voice_udp.h"
+#include "tests/unit/unit.h"
+
+#define SSRC 4242
+
+static struct {
+	int fd; /* the voice server */
+	struct voice_udp *u;
+	struct sockaddr_in client;
+	bool answers;
+	int keepalives, discovered, failed, dead, packets;
+	enum voice_dead why;
+	int64_t now_ns;
+} T;
+
+static void on_packet(void *ctx, const struct rtp_header *header, const uint8_t *payload,
+		      size_t bytes, int64_t arrival_ns)
+{
+	T.packets++;
+}
+
+static void on_discovered(void *ctx, unsigned generation, const char *address, uint16_t port)
+{
+	CHECK_STR(address, "192.0.2.7");
+	CHECK_INT(port, 4567);
+	T.discovered++;
+}
+
+static void on_failed(void *ctx, unsigned generation)
+{
+	T.failed++;
+}
+
+static void on_dead(void *ctx, unsigned generation, enum voice_dead why)
+{
+	T.dead++;
+	T.why = why;
+}
+
+/* The server answers what has come. */
+static void serve(void)
+{
+	uint8_t buf[2048];
+	socklen_t len = sizeof(T.client);
+	ssize_t n;
+
+	while ((n = recvfrom(T.fd, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&T.client,
+			     &len)) >= 0) {
+		if (n == 74 && get_be16(buf) == 1) {
+			put_be16(buf, 2);
+			strcpy((char *)buf + 8, "192.0.2.7");
+			put_be16(buf + 72, 4567);
+		} else if (n == 8 && get_be32(buf) == 0x1337CAFE) {
+			T.keepalives++;
+			if (!T.answers)
+				continue;
+			put_be32(buf, 0x1337F00D);
+		} else {
+			continue;
+		}
+		CHECK(sendto(T.fd, buf, (size_t)n, 0, (struct sockaddr *)&T.client, len) == n);
+	}
+}
+
+/* Loopback delivers at once, an ICMP error too. */
+static void run(int64_t seconds)
+{
+	for (int64_t end = T.now_ns + seconds * NS_PER_SEC; T.now_ns < end; T.now_ns += NS_PER_SEC) {
+		voice_udp_tick(T.u, T.now_ns);
+		if (T.fd >= 0)
+			serve();
+		voice_udp_receive(T.u, T.now_ns);
+	}
+}
+
+static void begin(bool answers)
+{
+	static const struct voice_udp_ops ops = {on_packet, on_discovered, on_failed, on_dead};
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sa);
+
+	memset(&T, 0, sizeof(T));
+	T.now_ns = 1000 * NS_PER_SEC;
+	T.answers = answers;
+	T.fd = socket(AF_INET, SOCK_DGRAM, 0);
+	CHECK(T.fd >= 0);
+	CHECK_INT(bind(T.fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	CHECK_INT(getsockname(T.fd, (struct sockaddr *)&sa, &len), 0);
+	CHECK_INT(voice_udp_create(&T.u, "127.0.0.1", ntohs(sa.sin_port), SSRC, 1), 0);
+	voice_udp_ops_set(T.u, &ops, NULL);
+}
+
+static void finish(void)
+{
+	struct transport_cipher *old = voice_udp_key(T.u, NULL);
+
+	transport_cipher_destroy(old);
+	voice_udp_destroy(T.u);
+	if (T.fd >= 0)
+		close(T.fd);
+}
+
+static void give_key(uint8_t first)
+{
+	uint8_t key[TRANSPORT_KEY_BYTES] = {first};
+	struct transport_cipher *cipher;
+
+	CHECK_INT(transport_cipher_create(&cipher, TRANSPORT_AES256_GCM, key), 0);
+	transport_cipher_destroy(voice_udp_key(T.u, cipher));
+}
+
+static void say(void)
+{
+	static uint32_t timestamp;
+
+	voice_udp_send(T.u, timestamp += 960, (const uint8_t *)"\xf8\xff\xfe", 3, T.now_ns);
+}
+
+/* The server sends an RTP packet sealed with that key. */
+static void server_says(uint8_t first, int count)
+{
+	uint8_t key[TRANSPORT_KEY_BYTES] = {first}, packet[64];
+	struct transport_cipher *cipher;
+
+	CHECK_INT(transport_cipher_create(&cipher, TRANSPORT_AES256_GCM, key), 0);
+	for (int i = 0; i < count; i++) {
+		int n;
+
+		rtp_header_write(packet, (uint16_t)i, (uint32_t)i * 960, 7);
+		memcpy(packet + RTP_HEADER_BYTES, "\xf8\xff\xfe", 3);
+		n = transport_seal(cipher, packet, RTP_HEADER_BYTES, 3, sizeof(packet));
+		CHECK(n > 0);
+		CHECK(sendto(T.fd, packet, (size_t)n, 0, (struct sockaddr *)&T.client,
+			     sizeof(T.client)) == n);
+	}
+	transport_cipher_destroy(cipher);
+}
+
+static void test_discovery_is_tried_five_times(void)
+{
+	begin(true);
+	run(2);
+	CHECK_INT(T.discovered, 1);
+	finish();
+	begin(true);
+	close(T.fd);
+	T.fd = -1;
+	run(10);
+	CHECK_INT(T.discovered, 0);
+	CHECK_INT(T.failed, 1);
+	CHECK_INT(T.dead, 0); /* there is nothing that could have died yet */
+	finish();
+}
+
+/* Some servers never answer keepalives: calls must not end after a minute for it. */
+static void test_silence_alone_means_nothing(void)
+{
+	begin(false);
+	run(600);
+	CHECK_INT(T.discovered, 1);
+	CHECK(T.keepalives >= 119);
+	CHECK_INT(T.dead, 0);
+	finish();
+}
+
+static void test_answers_that_stop(void)
+{
+	begin(true);
+	run(31);
+	CHECK_INT(T.dead, 0);
+	T.answers = false;
+	run(12);
+	CHECK_INT(T.dead, 0);
+	run(15);
+	CHECK_INT(T.dead, 1);
+	CHECK_INT(T.why, VOICE_DEAD_KEEPALIVE);
+	/* said again, when the repair that it asked for has had its time */
+	run(20);
+	CHECK(T.dead == 2 || T.dead == 3);
+	finish();
+}
+
+/* A port that refuses is dead after a few packets, and is said to be again while it stays so: the
+ * first repair may have changed nothing. */
+static void test_refused_port(void)
+{
+	begin(true);
+	run(2);
+	give_key(1);
+	close(T.fd);
+	T.fd = -1;
+	for (int i = 0; i < 10; i++)
+		say();
+	CHECK_INT(T.dead, 1);
+	CHECK_INT(T.why, VOICE_DEAD_REFUSED);
+	for (int i = 0; i < 10; i++) {
+		T.now_ns += NS_PER_SEC;
+		say();
+	}
+	CHECK_INT(T.dead, 1);
+	for (int i = 0; i < 10; i++) {
+		T.now_ns += NS_PER_SEC;
+		say();
+	}
+	CHECK_INT(T.dead, 2);
+	finish();
+}
+
+/* One that only listens finds it out as well, by its keepalives. */
+static void test_refused_port_of_a_listener(void)
+{
+	begin(true);
+	run(2);
+	give_key(1);
+	close(T.fd);
+	T.fd = -1;
+	run(30);
+	CHECK(T.dead >= 1);
+	CHECK_INT(T.why, VOICE_DEAD_REFUSED);
+	finish();
+}
+
+static void test_nothing_decrypts(void)
+{
+	begin(true);
+	run(2);
+	give_key(1);
+	server_says(1, 20);
+	run(2);
+	CHECK_INT(T.packets, 20);
+	/* a few that do not open prove nothing */
+	server_says(2, 10);
+	run(30);
+	CHECK_INT(T.dead, 0);
+	server_says(1, 1);
+	run(1);
+	for (int i = 0; i < 12; i++) {
+		server_says(2, 10);
+		run(1);
+	}
+	CHECK_INT(T.dead, 1);
+	CHECK_INT(T.why, VOICE_DEAD_CRYPT);
+	finish();
+}
+
+static void test_no_key_no_packet(void)
+{
+	begin(true);
+	run(2);
+	CHECK_INT(voice_udp_send(T.u, 0, (const uint8_t *)"\xf8\xff\xfe", 3, T.now_ns), -ENOKEY);
+	run(60);
+	CHECK_INT(T.dead, 0);
+	finish();
+}
+
+int main(void)
+{
+	UNIT(test_discovery_is_tried_five_times);
+	UNIT(test_silence_alone_means_nothing);
+	UNIT(test_answers_that_stop);
+	UNIT(test_refused_port);
+	UNIT(test_refused_port_of_a_listener);
+	UNIT(test_nothing_decrypts);
+	UNIT(test_no_key_no_packet);
+	return unit_done();
+}
