@@ -98,9 +98,11 @@ static void changed(struct line *l)
 	line_api(l, &now);
 	if (!memcmp(&now, &l->told, sizeof(now)))
 		return;
-	bool state_changed = now.state != l->told.state;
+	/* A join that is tried again and again changes no state, but why it fails must be read. */
+	bool news = now.state != l->told.state ||
+		    (now.why[0] && strcmp(now.why, l->told.why) != 0);
 	l->told = now;
-	if (state_changed)
+	if (news)
 		log_info("channel is %s line=%d channel=%" PRIu64 " why=%s",
 			 api_channel_state_name(now.state), l->number, channel_id(l->channel),
 			 log_quote(now.why));
