@@ -9,6 +9,8 @@
 
 #include "common/clock.h"
 
+#define WAIT_MAX_MS (24 * 3600 * 1000LL)
+
 void rest_limits_init(struct rest_limits *l)
 {
 	memset(l, 0, sizeof(*l));
@@ -88,6 +90,12 @@ void rest_limits_sent(struct rest_limits *l, const char *route, uint64_t major, 
 	l->in_second++;
 }
 
+/* No limit of Discord's lasts longer; what says so would silence us, or overflow. */
+static int64_t bounded(int64_t ms)
+{
+	return ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS;
+}
+
 void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t major,
 			  const struct rest_answer *a, int64_t now_ns)
 {
@@ -100,9 +108,9 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 	if (a->bucket)
 		snprintf(r->bucket, sizeof(r->bucket), "%s", a->bucket);
 	int64_t remaining = a->remaining;
-	int64_t reset_ms = a->reset_after_ms;
+	int64_t reset_ms = bounded(a->reset_after_ms);
 	if (a->status == 429) {
-		int64_t wait_ms = a->retry_after_ms >= 0 ? a->retry_after_ms : 1000;
+		int64_t wait_ms = a->retry_after_ms >= 0 ? bounded(a->retry_after_ms) : 1000;
 		if (a->global) {
 			l->global_until_ns = now_ns + wait_ms * NS_PER_MS;
 			return;

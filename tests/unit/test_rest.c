@@ -118,6 +118,22 @@ static void test_429_of_all(void)
 	CHECK(may("GET /gateway/bot", 0, 3 * SEC));
 }
 
+/* A wait of thousands of years would be a bot that never says anything again, or an overflow. */
+static void test_waits_are_bounded(void)
+{
+	for (int i = 0; i < 3; i++) {
+		rest_limits_init(&l);
+		struct rest_answer a = {.status = i ? 429 : 200,
+					.remaining = 0,
+					.reset_after_ms = INT64_MAX / 4,
+					.retry_after_ms = i ? INT64_MAX / 4 : -1,
+					.global = i == 2};
+		rest_limits_answered(&l, POST, 1, &a, SEC);
+		CHECK(!may(POST, 1, 2 * SEC));
+		CHECK(may(POST, 1, 2 * SEC + 86400 * SEC));
+	}
+}
+
 static void test_fifty_a_second(void)
 {
 	rest_limits_init(&l);
@@ -163,6 +179,7 @@ int main(void)
 	UNIT(test_answers_that_overtake);
 	UNIT(test_429_of_a_route);
 	UNIT(test_429_of_all);
+	UNIT(test_waits_are_bounded);
 	UNIT(test_fifty_a_second);
 	UNIT(test_401_ends_everything);
 	UNIT(test_many_routes_stay_bounded);
