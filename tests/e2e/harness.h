@@ -62,6 +62,8 @@ struct world_options {
 	bool no_discord;      /* do not start loopline-discord */
 	bool xchacha;         /* the rooms offer only XChaCha20 */
 	bool plain;           /* rooms without end-to-end encryption, as stage channels */
+	bool relay;           /* sim_relay stands on every link: phone, twilio, rest, gateway, voice,
+			       * udp, local */
 };
 
 struct world {
@@ -69,7 +71,7 @@ struct world {
 	char conf[320], service_conf[320]; /* ALSA's, for tools and for the services */
 	char plugin_dir[4096], tool_plugin_dir[4096];
 	int listen_port;
-	struct simulator *phone, *discord;
+	struct simulator *phone, *discord, *relay;
 	struct process bridge, bot;
 	struct world_options options;
 	char twilio_ca[320], discord_ca[320];
@@ -94,6 +96,10 @@ void world_show_logs(struct world *w);
 
 void world_start_bridge(struct world *w);
 void world_start_bot(struct world *w);
+/* Starts loopline-discord and waits for nothing: it may not get far. */
+void world_run_bot(struct world *w);
+/* Writes `.env` anew with these further lines (kept by pointer), for the next start or SIGHUP. */
+void world_settings(struct world *w, const char *settings);
 /* Fails unless both processes run and nobody complained (except complaints with that text). */
 void world_check(struct world *w, const char *except);
 
@@ -105,6 +111,9 @@ cJSON *world_api(struct world *w, const char *socket, const char *method, const 
 void world_wait_channel(struct world *w, int line, const char *state, int ms);
 /* Wait until the bridge has this many calls on the line. */
 void world_wait_calls(struct world *w, int line, int calls, int ms);
+
+/* Whether a process's log has this text, within ms. */
+bool world_logged(const struct process *p, const char *text, int ms);
 
 /* Start an ALSA tool (arecord, aplay) with the private configuration; its log is in the
  * directory. argv ends with NULL. */

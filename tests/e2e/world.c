@@ -200,7 +200,9 @@ static void start_service(struct world *w, struct process *p, const char *name, 
 	snprintf(ca_env, sizeof(ca_env), "CA_FILE=%s", ca);
 	snprintf(conf_env, sizeof(conf_env), "ALSA_CONFIG_PATH=%s", w->service_conf);
 	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->plugin_dir);
-	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s", w->dir);
+	/* with a relay the Discord process meets the bridge through it, in a directory of its own */
+	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s%s", w->dir,
+		 w->relay && !strcmp(name, "discord") ? "/bot" : "");
 	snprintf(state_env, sizeof(state_env), "STATE_DIRECTORY=%s/state", w->dir);
 	if (w->options.conf) {
 		snprintf(config, sizeof(config), "%s/loopline.conf", w->dir);
@@ -217,9 +219,14 @@ void world_start_bridge(struct world *w)
 	wait_api(w, &w->bridge, "bridge");
 }
 
-void world_start_bot(struct world *w)
+void world_run_bot(struct world *w)
 {
 	start_service(w, &w->bot, "discord", w->discord_ca);
+}
+
+void world_start_bot(struct world *w)
+{
+	world_run_bot(w);
 	wait_api(w, &w->bot, "discord");
 	simulator_wait(w->discord, 15000, "gateway.identify", "token_ok", "true", NULL);
 }
@@ -233,21 +240,96 @@ static const char *text_of(const cJSON *o, const char *key)
 	return s;
 }
 
+/* A front of the relay for a port; its own port. */
+static int front(struct world *w, const char *link, const char *kind, int to, const char *ca)
+{
+	return (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(
+		simulator_ask(w->relay, "front",
+			      "\"link\":\"%s\",\"kind\":\"%s\",\"to\":%d,\"ca\":\"%s\","
+			      "\"follow\":true",
+			      link, kind, to, ca),
+		"port"));
+}
+
+/* https://127.0.0.1:PORT/path with the port of a front for it. */
+static void relayed(struct world *w, const char *link, char *url, size_t len, const char *ca)
+{
+	char host[32], path[128] = "", made[256];
+	int port;
+
+	if (!w->relay)
+		return;
+	if (sscanf(url, "https://%31[0-9.]:%d%127s", host, &port, path) < 2)
+		harness_failed("%s is no address for a relay", url);
+	snprintf(made, sizeof(made), "https://%s:%d%s", host, front(w, link, "tls", port, ca), path);
+	snprintf(url, len, "%s", made);
+}
+
+/* sim_relay between everybody. */
+static void start_relay(struct world *w)
+{
+	char program[PATH_MAX + 64], path[512];
+
+	snprintf(program, sizeof(program), "%s/tests/sim_relay", harness_build());
+	w->relay = simulator_start(program, w->dir, world_file(w, "sim_relay.log"));
+	snprintf(w->twilio_ca, sizeof(w->twilio_ca), "%s", text_of(simulator_ready(w->relay), "ca"));
+	snprintf(w->discord_ca, sizeof(w->discord_ca), "%s", w->twilio_ca);
+	snprintf(path, sizeof(path), "%s/bot", w->dir);
+	if (mkdir(path, 0755) || symlink("../cable", world_file(w, "bot/cable")) ||
+	    symlink("bot/discord.sock", world_file(w, "discord.sock")))
+		harness_failed("no directory for a relay: %s", strerror(errno));
+	simulator_ask(w->relay, "front",
+		      "\"link\":\"local\",\"kind\":\"unix\",\"path\":\"%s/bot/bridge.sock\","
+		      "\"to_path\":\"%s/bridge.sock\"",
+		      w->dir, w->dir);
+}
+
 static void write_settings(struct world *w)
 {
 	const cJSON *phone = simulator_ready(w->phone), *discord = simulator_ready(w->discord);
-	char text[4096];
+	char text[4096], api_url[256], rest_url[256];
 
+	snprintf(api_url, sizeof(api_url), "%s", text_of(discord, "api_url"));
+	snprintf(rest_url, sizeof(rest_url), "%s", text_of(phone, "rest_url"));
+	relayed(w, "rest", api_url, sizeof(api_url), text_of(discord, "ca"));
+	relayed(w, "twilio", rest_url, sizeof(rest_url), text_of(phone, "ca"));
 	snprintf(text, sizeof(text),
 		 "BOT_TOKEN=%s\nVOICE_CHANNEL_ID=" LOUNGE "\nTEXT_CHANNEL_ID=" TEXT "\n"
 		 "TWILIO_ACCOUNT_SID=%s\nTWILIO_AUTH_TOKEN=%s\nPUBLIC_URL=https://loopline.test\n"
 		 "LISTEN=127.0.0.1:%d\nDISCORD_API_URL=%s\nTWILIO_API_URL=%s\nLOG=debug\n%s",
 		 text_of(discord, "token"), text_of(phone, "account_sid"),
-		 text_of(phone, "auth_token"), w->listen_port, text_of(discord, "api_url"),
-		 text_of(phone, "rest_url"), w->options.settings ? w->options.settings : "");
+		 text_of(phone, "auth_token"), w->listen_port, api_url, rest_url, w->options.settings ? w->options.settings : "");
 	write_file(world_file(w, ".env"), 0600, text);
 	if (w->options.conf)
 		write_file(world_file(w, "loopline.conf"), 0600, w->options.conf);
+}
+
+void world_settings(struct world *w, const char *settings)
+{
+	w->options.settings = settings;
+	write_settings(w);
+}
+
+bool world_logged(const struct process *p, const char *text, int ms)
+{
+	int64_t end = harness_now_ns() + (int64_t)ms * harness_patience() * 1000000;
+	char *line = NULL;
+	size_t room = 0;
+	bool found = false;
+
+	for (;;) {
+		FILE *f = fopen(p->log, "r");
+
+		while (f && !found && getline(&line, &room, f) >= 0)
+			found = strstr(line, text) != NULL;
+		if (f)
+			fclose(f);
+		if (found || harness_now_ns() > end)
+			break;
+		harness_sleep_ms(50);
+	}
+	free(line);
+	return found;
 }
 
 void world_start(struct world *w, const struct world_options *options)
@@ -282,10 +364,12 @@ void world_start(struct world *w, const struct world_options *options)
 		 text_of(simulator_ready(w->phone), "ca"));
 	snprintf(w->discord_ca, sizeof(w->discord_ca), "%s",
 		 text_of(simulator_ready(w->discord), "ca"));
+	if (w->options.relay)
+		start_relay(w);
 	write_settings(w);
 	simulator_ask(w->phone, "config",
 		      "\"public_url\":\"https://loopline.test\",\"connect\":\"127.0.0.1:%d\"",
-		      w->listen_port);
+		      w->relay ? front(w, "phone", "tcp", w->listen_port, "") : w->listen_port);
 	for (int i = 0; i < 2; i++)
 		simulator_ask(w->discord, "room",
 			      "\"channel\":\"%s\",\"dave\":%s,\"require_dave\":%s,"
@@ -337,7 +421,8 @@ void world_stop(struct world *w, bool keep)
 		simulator_dump(w->discord, world_file(w, "sim_discord.events"));
 	simulator_stop(w->phone);
 	simulator_stop(w->discord);
-	w->phone = w->discord = NULL;
+	simulator_stop(w->relay);
+	w->phone = w->discord = w->relay = NULL;
 	if (keep) {
 		fprintf(stderr, "kept: %s\n", w->dir);
 	} else {

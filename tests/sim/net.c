@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct sim_conn {
@@ -34,6 +35,7 @@ struct sim_listener {
 	SSL_CTX *tls;
 	void (*accepted)(void *ctx, struct sim_conn *conn);
 	void *ctx;
+	char path[108]; /* of a Unix socket */
 };
 
 static void conn_ready(void *ctx, uint32_t events);
@@ -304,10 +306,51 @@ fail:
 	return err;
 }
 
+static int unix_address(struct sockaddr_un *sa, const char *path)
+{
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(sa->sun_path))
+		return -ENAMETOOLONG;
+	strcpy(sa->sun_path, path);
+	return 0;
+}
+
+int sim_listen_unix(struct sim_listener **out, struct sim_loop *loop, const char *path,
+		    void (*accepted)(void *ctx, struct sim_conn *conn), void *ctx)
+{
+	struct sim_listener *l = calloc(1, sizeof(*l));
+	struct sockaddr_un sa;
+	int err = unix_address(&sa, path);
+
+	if (!l)
+		return -ENOMEM;
+	l->loop = loop;
+	l->accepted = accepted;
+	l->ctx = ctx;
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (!err && (l->fd < 0 || bind(l->fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+		     listen(l->fd, 64)))
+		err = -errno;
+	if (!err)
+		err = sim_loop_watch(loop, l->fd, EPOLLIN, listener_ready, l);
+	if (err) {
+		if (l->fd >= 0)
+			close(l->fd);
+		free(l);
+		return err;
+	}
+	strcpy(l->path, sa.sun_path);
+	*out = l;
+	return 0;
+}
+
 void sim_listener_destroy(struct sim_listener *l)
 {
 	if (!l)
 		return;
+	if (l->path[0])
+		unlink(l->path);
 	sim_loop_unwatch(l->loop, l->fd);
 	close(l->fd);
 	sim_loop_defer(l->loop, free, l);
@@ -347,6 +390,32 @@ int sim_conn_dial(struct sim_conn **out, struct sim_loop *loop, const char *addr
 		conn_free(c);
 		return err;
 	}
+	conn_rewatch(c);
+	*out = c;
+	return 0;
+}
+
+int sim_conn_dial_unix(struct sim_conn **out, struct sim_loop *loop, const char *path,
+		       const struct sim_conn_ops *ops, void *ctx)
+{
+	struct sockaddr_un sa;
+	struct sim_conn *c;
+	int err = unix_address(&sa, path), fd;
+
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	c = conn_new(loop, fd, NULL);
+	c->ops = ops;
+	c->ctx = ctx;
+	c->connecting = true; /* told at the first turn, as with TCP */
 	conn_rewatch(c);
 	*out = c;
 	return 0;

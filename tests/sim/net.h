@@ -37,12 +37,17 @@ void sim_tls_destroy(struct ssl_ctx_st *tls);
  * accepted() gets each new stream (before its TLS handshake) and must give it ops. */
 int sim_listen(struct sim_listener **out, struct sim_loop *loop, int *port,
 	       struct ssl_ctx_st *tls, void (*accepted)(void *ctx, struct sim_conn *conn), void *ctx);
+/* The same at a Unix socket's path, which must not exist; it is unlinked by the destroyer. */
+int sim_listen_unix(struct sim_listener **out, struct sim_loop *loop, const char *path,
+		    void (*accepted)(void *ctx, struct sim_conn *conn), void *ctx);
 void sim_listener_destroy(struct sim_listener *l);
 
 /* Dial a numeric IPv4 address. host: the name for SNI and verification with TLS. */
 int sim_conn_dial(struct sim_conn **out, struct sim_loop *loop, const char *address, int port,
 		  struct ssl_ctx_st *tls, const char *host, const struct sim_conn_ops *ops,
 		  void *ctx);
+int sim_conn_dial_unix(struct sim_conn **out, struct sim_loop *loop, const char *path,
+		       const struct sim_conn_ops *ops, void *ctx);
 void sim_conn_set_ops(struct sim_conn *c, const struct sim_conn_ops *ops, void *ctx);
 
 /* Queue bytes. Written at once as far as the socket takes them. */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heal.c - see heal.h.
+ */
+#include "tests/e2e/heal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "tests/e2e/measure.h"
+
+#define LOOK_MS   500
+#define WINDOW_S  0.3
+#define STALE_NS  200000000LL
+#define LEVEL_DB  1.5
+#define ECHO_DBFS -45.0
+
+/* The last part of a track: recent, the wanted tone at its level, the other not there. */
+static bool sounds_right(const struct track *t, int64_t now_ns, double wanted, double other)
+{
+	size_t n = (size_t)(WINDOW_S * t->wav.rate);
+	const float *x;
+
+	if (!t->count || t->pieces[t->count - 1].t_ns < now_ns - STALE_NS || t->wav.frames < n)
+		return false;
+	x = t->wav.samples + t->wav.frames - n;
+	return fabs(signal_tone_dbfs(x, n, t->wav.rate, wanted) + 15) < LEVEL_DB &&
+	       signal_tone_dbfs(x, n, t->wav.rate, other) < ECHO_DBFS;
+}
+
+static bool caller_hears(const struct heal *h)
+{
+	const cJSON *stats = simulator_try(h->world->phone, "stats", "\"call\":\"%s\"", h->call);
+	int streams = (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(stats, "streams"));
+	int64_t now_ns = harness_now_ns();
+	struct track t;
+	char stem[600];
+	bool good;
+
+	if (streams < 1 ||
+	    !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
+		    simulator_try(h->world->phone, "flush", "\"call\":\"%s\"", h->call), "ok")))
+		return false;
+	snprintf(stem, sizeof(stem), "%s/rec/%s.%d", h->world->dir, h->call, streams - 1);
+	track_load(&t, stem, "heard");
+	good = sounds_right(&t, now_ns, h->member_hz, h->caller_hz);
+	track_free(&t);
+	return good;
+}
+
+static bool member_hears(const struct heal *h, int64_t now_ns)
+{
+	const cJSON *files = cJSON_GetObjectItemCaseSensitive(
+		simulator_ask(h->world->discord, "stop_record", "\"member\":\"%s\"", h->member),
+		"files");
+	struct track t;
+	char stem[600];
+	bool good;
+
+	if (cJSON_GetArraySize(files) < 1)
+		return false;
+	snprintf(stem, sizeof(stem), "%s/rec/heal-%s." BOT, h->world->dir, h->member);
+	track_load(&t, stem, "packets");
+	good = sounds_right(&t, now_ns, h->caller_hz, h->member_hz);
+	track_free(&t);
+	return good;
+}
+
+struct heal_ears heal_look(const struct heal *h)
+{
+	struct heal_ears ears;
+
+	simulator_ask(h->world->discord, "record", "\"member\":\"%s\",\"path\":\"%s/rec/heal-%s\"",
+		      h->member, h->world->dir, h->member);
+	harness_sleep_ms(LOOK_MS);
+	ears.member = member_hears(h, harness_now_ns());
+	ears.caller = caller_hears(h);
+	return ears;
+}
+
+double heal_wait(const struct heal *h, int64_t since_ns, int ms)
+{
+	int64_t end = since_ns + (int64_t)ms * harness_patience() * 1000000;
+
+	for (;;) {
+		struct heal_ears ears = heal_look(h);
+
+		if (ears.caller && ears.member)
+			return (double)(harness_now_ns() - since_ns) / 1e9;
+		if (harness_now_ns() > end)
+			harness_failed("after %d ms the caller hears %s, the member hears %s", ms,
+				       ears.caller ? "the channel" : "nothing right",
+				       ears.member ? "the caller" : "nothing right");
+	}
+}
