@@ -26,6 +26,7 @@ struct talker {
 	bool fec;
 	struct level_band band;
 	bool wide;
+	bool fresh; /* the next frame is the first of a spurt */
 
 	float frame[FRAME];
 	size_t fill;
@@ -93,7 +94,6 @@ void talker_destroy(struct talker *t)
 
 void talker_restart(struct talker *t, int64_t now_ns)
 {
-	opus_encoder_ctl(t->encoder, OPUS_RESET_STATE);
 	t->fill = 0;
 	t->talking = false;
 	t->tail = false;
@@ -131,15 +131,26 @@ static uint32_t rtp_time(const struct talker *t, size_t back)
 	return t->origin + (uint32_t)(t->position - back);
 }
 
+/* The first frame of a spurt stands alone. Between spurts the listeners' decoders were fed silence
+ * frames which our encoder never saw (or lost some of them): levels predicted from the encoder's last
+ * frame would come out several dB wrong there for a quarter of a second. */
 static void frame_send(struct talker *t, talker_emit_fn emit, void *ctx)
 {
 	uint8_t packet[TALKER_PACKET_BYTES_MAX];
+	if (t->fresh) {
+		opus_encoder_ctl(t->encoder, OPUS_RESET_STATE);
+		opus_encoder_ctl(t->encoder, OPUS_SET_PREDICTION_DISABLED(1));
+	}
 	int n = opus_encode_float(t->encoder, t->frame, FRAME, packet, sizeof(packet));
 	if (n > 0) {
 		t->stats.frames++;
 		emit(ctx, rtp_time(t, FRAME), packet, (size_t)n, false);
 	} else {
 		t->stats.encode_errors++;
+	}
+	if (t->fresh) {
+		opus_encoder_ctl(t->encoder, OPUS_SET_PREDICTION_DISABLED(0));
+		t->fresh = false;
 	}
 }
 
@@ -211,6 +222,7 @@ void talker_push(struct talker *t, const float *samples, size_t frames, int64_t 
 			if (frames == 0)
 				break;
 			t->talking = true;
+			t->fresh = true;
 			t->silence_due = 0;
 			t->fill = 0;
 			t->stats.spurts++;

@@ -135,6 +135,41 @@ static void test_rtp_time_after_a_stall(void)
 	talker_destroy(t);
 }
 
+/* After a pause the listener's decoder has heard silence frames, of which the encoder knows nothing:
+ * the first frames of the next spurt must come out as they are all the same, and also where the
+ * silence frames were lost. */
+static void test_second_spurt_begins_as_it_should(void)
+{
+	for (int lost = 0; lost <= 5; lost += 5) {
+		struct talker *t = make(false);
+		static float out[48000 * 4];
+		int err, n = 0, second = 0;
+		OpusDecoder *d = opus_decoder_create(48000, 1, &err);
+		push(t, FRAME * 25, 1013, 0.25f);
+		push(t, FRAME * 25, 1013, 0);
+		push(t, FRAME * 25, 353, 0.25f);
+		for (int i = 0, silences = 0; i < count; i++) {
+			if (packets[i].silence && silences++ < lost)
+				continue;
+			if (silences == 5 && !packets[i].silence && !second)
+				second = n;
+			CHECK(n + FRAME <= 48000 * 4);
+			n += opus_decode_float(d, packets[i].data, (int)packets[i].bytes, out + n,
+					       FRAME, 0);
+		}
+		CHECK(second > 0);
+		/* each 10 ms past the look-ahead and a little more */
+		for (int at = second + 480; at + 480 < second + FRAME * 20; at += 480) {
+			double s = 0;
+			for (int i = at; i < at + 480; i++)
+				s += (double)out[i] * out[i];
+			CHECK_NEAR(10 * log10(s / 480), 20 * log10(0.25) - 3.01, 2.5);
+		}
+		opus_decoder_destroy(d);
+		talker_destroy(t);
+	}
+}
+
 static double snr(struct talker *t, float hz, int frames)
 {
 	int err, n = 0;
@@ -237,6 +272,7 @@ int main(void)
 	UNIT(test_spurt_ends_with_five_silence_frames);
 	UNIT(test_rtp_time_advances_through_pauses);
 	UNIT(test_rtp_time_after_a_stall);
+	UNIT(test_second_spurt_begins_as_it_should);
 	UNIT(test_phone_band_is_coded_narrow_and_well);
 	UNIT(test_wider_sound_widens_the_coding);
 	UNIT(test_fec_rebuilds_a_lost_packet);
