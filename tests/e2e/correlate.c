@@ -228,26 +228,31 @@ static double best_lag(const float *r, size_t n, const float *heard, size_t hear
 	return at;
 }
 
-/* delay of the loudest COARSE_S seconds of the reference */
+/*
+ * Delay of the loudest part, up to COARSE_S seconds, of the reference. What was heard may end sooner
+ * than the reference: only parts are taken for which every delay up to max_s can be tried, or a
+ * neighbouring period of the voice would be taken for the best of those that can.
+ */
 static double coarse_delay(const float *r, size_t rn, const float *heard, size_t hn, unsigned rate,
 			   double max_s)
 {
-	size_t n = (size_t)rate * COARSE_S, at = 0;
+	size_t n = (size_t)rate * COARSE_S, at = 0, lags = (size_t)(max_s * rate) + 1;
+	double best = -1, like, where;
+
 	if (n > rn)
 		n = rn;
-	double best = -1, like;
-	for (size_t i = 0; i + n <= rn; i += rate) {
+	if (hn > lags && n > hn - lags)
+		n = hn - lags;
+	else if (hn <= lags)
+		n /= 2;
+	for (size_t i = 0; i + n <= rn && (i == 0 || i + n + lags <= hn); i += rate / 2) {
 		double e = energy(r + i, n);
 		if (e > best) {
 			best = e;
 			at = i;
 		}
 	}
-	double where = best_lag(r + at, n, heard, hn, (long)at - (long)rate / 100,
-				(long)at + (long)(max_s * rate) + 1, &like);
-	if (where < 0) /* the end of the reference may be missing in what was heard */
-		where = best_lag(r + at, n / 2, heard, hn, (long)at - (long)rate / 100,
-				 (long)at + (long)(max_s * rate) + 1, &like);
+	where = best_lag(r + at, n, heard, hn, (long)at - (long)rate / 100, (long)(at + lags), &like);
 	return where < 0 ? where : where - (double)at;
 }
 

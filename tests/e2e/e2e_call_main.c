@@ -198,12 +198,12 @@ static void test_quality(void)
 		printf("# Discord to phone: SNR %.1f dB (worst segment %.1f), gain %.3f, gaps %.2f "
 		       "%%\n",
 		       r.in.like.snr_db, r.in.like.worst_snr_db, r.in.like.gain, r.in.gaps * 100);
-		good = r.out.like.snr_db >= 28 && r.tap.snr_db >= 36 && r.in.like.snr_db >= 32;
+		good = r.out.like.snr_db >= 30 && r.tap.snr_db >= 36 && r.in.like.snr_db >= 34;
 	}
 	call_down(&W, "q");
-	CHECK(r.out.like.snr_db >= 28);
+	CHECK(r.out.like.snr_db >= 30);
 	CHECK(r.tap.snr_db >= 36);
-	CHECK(r.in.like.snr_db >= 32);
+	CHECK(r.in.like.snr_db >= 34);
 	CHECK_NEAR(r.out.like.gain, 1, 0.02);
 	CHECK_NEAR(r.in.like.gain, 1, 0.02);
 	CHECK(r.out.gaps <= 0.005);

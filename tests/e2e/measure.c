@@ -284,13 +284,13 @@ bool measure_likeness_in_band(struct signal_likeness *l, const struct track *sai
 #define GAP_REACH 200 /* the delay may move that far between frames that are there */
 
 double measure_gaps(const struct track *said, const struct track *heard, double from,
-		    double *longest_ms)
+		    double delay_s, double *longest_ms)
 {
 	double begin = track_time_ns(said, from * said->wav.rate);
 	float *a, *b;
 	size_t an = track_cut(&a, said, begin, 0, 8000), bn = track_cut(&b, heard, begin, 0, 8000);
 	size_t frames = 0, bad = 0, run = 0, longest = 0;
-	long lag = 0, reach = 2400; /* at first anywhere within 300 ms */
+	long lag = lrint(delay_s * 8000);
 
 	for (size_t i = GAP_FRAME; i + 2 * GAP_FRAME <= an; i += GAP_FRAME) {
 		/* the frame and half of its neighbours, so that there is something to correlate */
@@ -305,7 +305,7 @@ double measure_gaps(const struct track *said, const struct track *heard, double 
 			inner += (double)a[k] * a[k];
 		if (inner / GAP_FRAME < 3.2e-5) /* -45 dBFS RMS */
 			continue;
-		for (long l = lag - reach; l <= lag + reach; l++) {
+		for (long l = lag - GAP_REACH; l <= lag + GAP_REACH; l++) {
 			long at = (long)(i - GAP_FRAME / 2) + l;
 			double dot = 0, other = 1e-9, c;
 
@@ -328,7 +328,6 @@ double measure_gaps(const struct track *said, const struct track *heard, double 
 		} else {
 			run = 0;
 			lag = best_lag;
-			reach = GAP_REACH;
 		}
 		if (run > longest)
 			longest = run;

@@ -59,9 +59,10 @@ bool measure_likeness_in_band(struct signal_likeness *l, const struct track *sai
 
 /* Share (0..1) of the 20 ms frames of speech in `said` (over -45 dBFS, from second `from` on) that
  * are missing in heard: nowhere near the place where they should be is anything like them
- * (normalised correlation below 0.5). *longest_ms gets the longest run. */
+ * (normalised correlation below 0.5). delay_s: how much later than said it is heard, as
+ * measure_likeness() finds it. *longest_ms gets the longest run. */
 double measure_gaps(const struct track *said, const struct track *heard, double from,
-		    double *longest_ms);
+		    double delay_s, double *longest_ms);
 
 /* Part of a track as 48 kHz or 8 kHz samples, starting at a time. Allocated; returns the count. */
 size_t track_cut(float **out, const struct track *t, double t_ns, double seconds, unsigned rate);

@@ -33,6 +33,30 @@ void speech_append(struct speech *s, const struct speech *more)
 	memcpy(p, more->samples, more->count * sizeof(*p));
 }
 
+/* Fourth-order Butterworth: two second-order sections, bilinear transform. */
+void speech_limit_low(struct speech *s, double cutoff_hz)
+{
+	static const double q[2] = {0.54119610, 1.30656296};
+
+	for (int k = 0; k < 2; k++) {
+		double w = 2 * M_PI * cutoff_hz / s->rate, alpha = sin(w) / (2 * q[k]);
+		double a0 = 1 + alpha, b0 = (1 + cos(w)) / 2 / a0, b1 = -2 * b0;
+		double a1 = -2 * cos(w) / a0, a2 = (1 - alpha) / a0;
+		double x1 = 0, x2 = 0, y1 = 0, y2 = 0;
+
+		for (size_t i = 0; i < s->count; i++) {
+			double x = s->samples[i];
+			double y = b0 * (x + x2) + b1 * x1 - a1 * y1 - a2 * y2;
+
+			x2 = x1;
+			x1 = x;
+			y2 = y1;
+			y1 = y;
+			s->samples[i] = (float)y;
+		}
+	}
+}
+
 void speech_append_silence(struct speech *s, double seconds)
 {
 	room_for(s, (size_t)lrint(seconds * s->rate));

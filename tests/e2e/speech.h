@@ -25,6 +25,9 @@ void speech_append(struct speech *s, const struct speech *more);
 void speech_append_silence(struct speech *s, double seconds);
 /* count chirps (300-3400 Hz, 200 ms, one in every_ms, up and down in turns) for measuring delay */
 void speech_append_chirps(struct speech *s, int count, int every_ms);
+/* High pass as a telephone has one (ITU-T G.712): espeak-ng's voice wanders below 50 Hz, where no
+ * telephone carries anything and Opus's own high pass (3 Hz) turns the phase. */
+void speech_limit_low(struct speech *s, double cutoff_hz);
 void speech_free(struct speech *s);
 
 #endif

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PAUSE_S 1.0
+#define PAUSE_S           1.0
+#define TELEPHONE_LOW_HZ  200
+#define MICROPHONE_LOW_HZ 60
 
 static bool make_side(struct world *w, int chirps, const char *path, const char *given,
 		      const char *voice, const char *const *sentences, unsigned rate,
-		      double *seconds)
+		      double low_hz, double *seconds)
 {
 	struct speech all = {.rate = rate}, s;
 
@@ -31,6 +33,7 @@ static bool make_side(struct world *w, int chirps, const char *path, const char 
 				speech_free(&all);
 				return false;
 			}
+			speech_limit_low(&s, low_hz);
 			speech_append(&all, &s);
 			speech_append_silence(&all, PAUSE_S);
 			speech_free(&s);
@@ -53,8 +56,10 @@ bool talk_make(struct talk *t, struct world *w, int chirps, const char *caller_g
 	snprintf(t->member_wav, sizeof(t->member_wav), "%s/member.wav", w->dir);
 	snprintf(t->tap_wav, sizeof(t->tap_wav), "%s/tap.wav", w->dir);
 	t->chirps = chirps;
-	if (!make_side(w, chirps, t->caller_wav, caller_given, "en-us", caller_says, 8000, &a) ||
-	    !make_side(w, chirps, t->member_wav, member_given, "en-gb+f3", member_says, 48000, &b))
+	if (!make_side(w, chirps, t->caller_wav, caller_given, "en-us", caller_says, 8000,
+		       TELEPHONE_LOW_HZ, &a) ||
+	    !make_side(w, chirps, t->member_wav, member_given, "en-gb+f3", member_says, 48000,
+		       MICROPHONE_LOW_HZ, &b))
 		return false;
 	t->seconds = a > b ? a : b;
 	return true;
@@ -91,7 +96,7 @@ static void judge(struct talk_side *s, const struct track *said, const struct tr
 			     track_sample(heard,
 					  track_time_ns(said, speech_from * said->wav.rate)) /
 				     heard->wav.rate);
-	s->gaps = measure_gaps(said, heard, speech_from, &s->longest_gap_ms);
+	s->gaps = measure_gaps(said, heard, speech_from, s->like.delay_s, &s->longest_gap_ms);
 	if (!s->delay.count)
 		s->there = false;
 }
