@@ -14,6 +14,7 @@
 #ifndef ALSA_CLOCK_H
 #define ALSA_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct clock_loop;
@@ -30,6 +31,14 @@ void clock_loop_resync(struct clock_loop *c);
 void clock_loop_clear(struct clock_loop *c);
 
 /*
+ * The sender pauses. What it says next may sit elsewhere on the axis of media time by up to a packet
+ * or so: many senders count RTP time by packets, and a spurt begins when somebody speaks. The first
+ * packets after the pause show where; the offsets known so far are then moved along, so that the step
+ * is no drift and no jitter.
+ */
+void clock_loop_pause(struct clock_loop *c);
+
+/*
  * A packet whose first frame has media time media_ns and which carries duration_ns of sound has
  * arrived. Duplicates and retransmissions must be left out by the caller. Packets shorter than
  * 20 ms are thinned so that the window spans ten seconds of sound, and of packets that pour in together
@@ -40,6 +49,18 @@ void clock_loop_arrival(struct clock_loop *c, int64_t media_ns, int64_t duration
 
 /* Packets in the window (0: offset and jitter mean nothing yet). */
 unsigned clock_loop_count(const struct clock_loop *c);
+
+/*
+ * Where a spurt sits is judged by its first CLOCK_PLACE packets, and once more after CLOCK_SETTLE.
+ * placing: not judged yet, its offsets and those before may not be comparable. settled: the minimum
+ * is one to steer by (a young minimum falls with every quicker packet, which is no drift). steps:
+ * how often the offsets were moved since create; each time the caller's errors begin anew.
+ */
+#define CLOCK_PLACE  10
+#define CLOCK_SETTLE 50
+bool clock_loop_placing(const struct clock_loop *c);
+bool clock_loop_settled(const struct clock_loop *c);
+unsigned clock_loop_steps(const struct clock_loop *c);
 
 /*
  * Local time at which the frame of media time media_ns would have arrived with least delay, the

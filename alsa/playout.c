@@ -75,6 +75,7 @@ void playout_reset(struct playout *p)
 	p->pulled = p->paused = p->restart = p->was_made = false;
 	p->made_run = p->stay = p->silent_fed = 0;
 	p->slip_since_ns = p->calm_since_ns = p->last_drop_ns = INT64_MIN;
+	p->steps = 0;
 	p->trim_ppm = 0;
 	p->loudness = 0;
 	p->agree = 0;

@@ -130,8 +130,8 @@ void playout_control(struct playout *p, int64_t now_ns, int64_t block_ns)
 	int64_t error = actual - p->hold_ns + to_ns(p, p->stay);
 	int64_t ceiling = p->config.ceiling_ms * MS;
 
-	if (clock_loop_count(p->clock) < SETTLED) {
-		/* A young window's minimum still falls with every quicker packet, which is no drift. */
+	if (!clock_loop_settled(p->clock) || p->steps != clock_loop_steps(p->clock)) {
+		p->steps = clock_loop_steps(p->clock);
 		p->hold_ns += error;
 		error = 0;
 	}
@@ -191,10 +191,11 @@ void playout_wake(struct playout *p, int64_t now_ns, int64_t block_ns)
 	if (at + to_frames(p, block_ns) < p->first)
 		return;
 	if (at > p->first) {
-		/* It came later than the target allows for, but nothing sounds: play it all the same
-		 * and shrink later. Not beyond the ceiling. */
+		/* It came later than the target allows for, but nothing sounds: play it all the same,
+		 * with a little room for the next one, and shrink later. Not beyond the ceiling. */
 		int64_t most = to_frames(p, (p->config.ceiling_ms * MS - p->hold_ns));
-		at -= at - p->first < most ? at - p->first : most;
+		int64_t by = at - p->first + ms_frames(p, p->config.floor_ms);
+		at -= by < most ? by : most;
 	}
 	p->cursor = at;
 	/* the loop starts without an error, that of rounding to a frame included */

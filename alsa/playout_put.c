@@ -34,6 +34,7 @@ void playout_go_idle(struct playout *p)
 	p->stay = 0;
 	p->trim_ppm = 0;
 	p->slip_since_ns = p->calm_since_ns = INT64_MIN;
+	clock_loop_pause(p->clock);
 }
 
 /* A new axis: nothing on it has been played. What was sounding fades. */
@@ -67,7 +68,8 @@ static void aim(struct playout *p)
 	int64_t floor = p->config.floor_ms * MS, ceiling = p->config.ceiling_ms * MS;
 
 	p->stats.jitter_ns = jitter;
-	if (clock_loop_count(p->clock) < SETTLED && target < p->target_ns)
+	if (clock_loop_placing(p->clock) ||
+	    (clock_loop_count(p->clock) < CLOCK_SETTLE && target < p->target_ns))
 		target = p->target_ns;
 	p->target_ns = target < floor ? floor : target > ceiling ? ceiling : target;
 }

@@ -26,7 +26,6 @@
 #define MS       INT64_C(1000000)
 #define FADE_MS  5  /* cross-fade */
 #define MAX_FADE (48000 * FADE_MS / 1000)
-#define SETTLED  50 /* packets (1 s) before the window's figures are believed */
 
 enum state {
 	EMPTY, /* nothing was ever put, or restarted */
@@ -56,6 +55,7 @@ struct playout {
 	unsigned stay;       /* frames to make up before the cursor moves on (growth) */
 	unsigned silent_fed; /* frames of silence behind us, up to what the resampler remembers */
 
+	unsigned steps;      /* of the clock, as far as hold_ns knows of them */
 	int64_t slip_since_ns, calm_since_ns, last_drop_ns;
 	double trim_ppm;
 	float loudness; /* recent RMS of the stream, slowly forgetting */

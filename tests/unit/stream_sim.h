@@ -30,6 +30,7 @@ struct sim_config {
 	double reorder;          /* share delayed by another 30 ms */
 	double spurt_s, pause_s; /* mean lengths of speech and pauses; 0: never pauses */
 	bool time_stands;        /* media time does not advance in pauses */
+	double phase_s;          /* media time is counted in packets: a spurt begins up to this late */
 	double hz, amplitude;    /* what is said */
 	uint64_t seed;
 	/* called with each block pulled; may be NULL */
@@ -81,7 +82,7 @@ static bool sim_run(const struct sim_config *c, struct sim_result *r)
 	struct playout_config config = {
 		.rate = c->rate, .conceal = c->conceal, .conceal_ctx = c->conceal_ctx};
 	double sender_s = 0, previous_s = 0, stall_end_s = 0; /* sender_s: media clock in true time */
-	double pause_left_s = 0, spurt_left_s = c->spurt_s ? -c->spurt_s * log(1 - sim_uniform(&seed)) : 1e18;
+	double phase_now_s = 0, pause_left_s = 0, spurt_left_s = c->spurt_s ? -c->spurt_s * log(1 - sim_uniform(&seed)) : 1e18;
 	int64_t media = 7000, start_ns = INT64_C(1000000000000);
 	double total_s = c->hours * 3600, warm_s = total_s > 700 ? 300 : total_s / 2;
 	double sum = 0, sum2 = 0, delay_sum = 0, error_sum = 0;
@@ -108,6 +109,11 @@ static bool sim_run(const struct sim_config *c, struct sim_result *r)
 				sender_s = t;
 				if (!c->time_stands)
 					media += packet;
+				if (pause_left_s <= 0 && c->phase_s > 0) {
+					double phase_s = c->phase_s * sim_uniform(&seed);
+					sender_s += phase_s - phase_now_s;
+					phase_now_s = phase_s;
+				}
 				continue;
 			}
 			double jitter = c->net == SIM_IDEAL ? 0.0005 * sim_uniform(&seed)
