@@ -197,6 +197,27 @@ static void take(struct speaker *s, const struct held *h)
 		s->next_media = s->media;
 }
 
+/* The next packet is given up for lost, the one that waits being further on: what lies between may
+ * still come in time, so only this one is made up. False: nothing to go by, take what waits. */
+static bool give_up_one(struct speaker *s, const struct held *waiting)
+{
+	int lost = rtp_seq_diff(waiting->seq, s->next_seq);
+	int64_t missing = playout_unwrap(s->media, waiting->timestamp) - s->next_media;
+	if (lost <= 1 || missing <= 0 || !s->decoded || s->quiet || s->frame == 0)
+		return false;
+	if (missing > (lost - 1) * (int64_t)s->frame) { /* not made up by the buffer already */
+		int n = opus_decode_float(s->decoder, NULL, 0, s->pcm, (int)s->frame, 0);
+		if (n <= 0)
+			return false;
+		s->stats.plc++;
+		playout_put_made(s->playout, s->next_media, s->pcm, (unsigned)n);
+		s->next_media += n;
+	}
+	s->stats.lost++;
+	s->next_seq++;
+	return true;
+}
+
 static struct held *held_oldest(struct speaker *s)
 {
 	struct held *oldest = NULL;
@@ -289,11 +310,14 @@ bool speaker_pull(struct speaker *s, int64_t now_ns, float *out, unsigned frames
 {
 	/* A gap is waited for until its place is about to be played; where nothing plays, two
 	 * frames' time. */
-	if (s->held_count > 0) {
+	while (s->held_count > 0) {
+		const struct held *oldest = held_oldest(s);
 		int64_t due_ns = playout_due_ns(s->playout, s->next_media);
 		if (due_ns == INT64_MAX)
-			due_ns = held_oldest(s)->arrival_ns + IDLE_WAIT_NS;
-		if (due_ns <= now_ns + DECODE_LEAD_NS)
+			due_ns = oldest->arrival_ns + IDLE_WAIT_NS;
+		if (due_ns > now_ns + DECODE_LEAD_NS)
+			break;
+		if (!give_up_one(s, oldest))
 			held_drain(s, true);
 	}
 	return playout_pull(s->playout, now_ns, out, frames);

@@ -52,14 +52,19 @@ static struct speaker *make(void)
 	return s;
 }
 
-/* Pulls 20 ms in 5 ms blocks. */
-static void pull(struct speaker *s)
+static void pull_blocks(struct speaker *s, int blocks)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < blocks; i++) {
 		speaker_pull(s, now_ns, heard + heard_frames, 240);
 		heard_frames += 240;
 		now_ns += 5 * NS_PER_MS;
 	}
+}
+
+/* Pulls 20 ms in 5 ms blocks. */
+static void pull(struct speaker *s)
+{
+	pull_blocks(s, 4);
 }
 
 static void put(struct speaker *s, int k, uint16_t seq0, uint32_t ts0)
@@ -125,6 +130,27 @@ static void test_reordering_and_duplicates_are_unheard(void)
 	CHECK(low > 0.95 && high < 1.05);
 	speaker_stats(s, &stats);
 	CHECK_INT(stats.lost, 0);
+	speaker_destroy(s);
+}
+
+/* One is lost and the next one late by 70 ms: giving up the lost one, when its place is about to be
+ * played, must not give up the late one as well, whose place is not. */
+static void test_late_behind_lost_is_waited_for(void)
+{
+	struct speaker *s = make();
+	struct speaker_stats stats;
+	for (int k = 0; k < 300; k++) {
+		if (k % 10 != 5 && k % 10 != 6)
+			put(s, k, 100, 5000);
+		pull_blocks(s, 2);
+		if (k % 10 == 9)
+			put(s, k - 3, 100, 5000);
+		pull_blocks(s, 2);
+	}
+	speaker_stats(s, &stats);
+	CHECK_NEAR(stats.lost, 30, 2);
+	CHECK(stats.late <= 2); /* before the delay has adapted */
+	CHECK(stats.plc <= 32 + 2);
 	speaker_destroy(s);
 }
 
@@ -311,6 +337,7 @@ int main(void)
 	encode(false);
 	UNIT(test_clean_stream);
 	UNIT(test_reordering_and_duplicates_are_unheard);
+	UNIT(test_late_behind_lost_is_waited_for);
 	UNIT(test_loss_is_concealed);
 	UNIT(test_loss_is_repaired_by_fec);
 	UNIT(test_pause_is_silent);
