@@ -44,7 +44,7 @@ struct http_client {
 	uint64_t next_id;
 };
 
-static void submit(struct http_call *call);
+static void on_retry_timer(void *arg);
 
 /* ---- answers ------------------------------------------------------------------------- */
 
@@ -144,11 +144,6 @@ static void drop_call(struct http_call *call)
 	http_call_unref(call);
 }
 
-static void on_retry_timer(void *arg)
-{
-	submit(arg);
-}
-
 /* Milliseconds until the next try, or -1 to deliver this answer. */
 static int64_t policy_delay_ms(struct http_call *call, const struct http_response *r, bool unsent,
 			       bool hopeless)
@@ -211,29 +206,35 @@ out:
 	http_transfer_free(t);
 }
 
-static void submit(struct http_call *call)
+/* Hands one try to the worker. -ENOMEM: nothing has happened. */
+static int start_try(struct http_call *call)
 {
 	struct http_transfer *t = calloc(1, sizeof(*t));
 
-	if (!t) {
-		/* No memory for a try: say it by the one that the call always has. */
-		struct http_response r = {.error = -ENOMEM,
-					  .body = "",
-					  .retry_after_ms = -1,
-					  .tries = call->tries};
-
-		snprintf(r.error_text, sizeof(r.error_text), "out of memory");
-		unlink_call(call);
-		call->on_done(call->arg, &r);
-		http_call_unref(call);
-		return;
-	}
+	if (!t)
+		return -ENOMEM;
 	call->tries++;
 	t->call = call;
 	atomic_fetch_add(&call->refs, 1);
 	strbuf_init(&t->body, call->max_body_bytes);
 	strbuf_init(&t->headers.text, HTTP_HEADER_BYTES);
 	http_worker_submit(call->client->worker, t);
+	return 0;
+}
+
+static void on_retry_timer(void *arg)
+{
+	struct http_call *call = arg;
+	/* No memory for a try: say it by the one answer that the call always has. */
+	struct http_response r = {
+		.error = -ENOMEM, .body = "", .retry_after_ms = -1, .tries = call->tries};
+
+	if (start_try(call) == 0)
+		return;
+	snprintf(r.error_text, sizeof(r.error_text), "out of memory");
+	unlink_call(call);
+	call->on_done(call->arg, &r);
+	http_call_unref(call);
 }
 
 static bool header_good(const char *header)
@@ -354,10 +355,15 @@ int http_request_start(struct http_client *client, const struct http_request *re
 		call->next->prev = call;
 	client->calls = call;
 	client->call_count++;
+	/* Not by a timer: of timers due at the same time the last one set may come first. */
+	err = start_try(call);
+	if (err) {
+		unlink_call(call);
+		http_call_unref(call);
+		return err;
+	}
 	if (id)
 		*id = call->id;
-	/* By the timer: where memory is short the failure must come by on_done, and later. */
-	loop_timer_set(client->loop, &call->timer, 0, on_retry_timer, call);
 	return 0;
 }
 
