@@ -78,7 +78,8 @@ int identify_budget_save(const struct identify_budget *b, const char *path)
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	int err = write(fd, text, (size_t)n) == n ? 0 : -EIO;
+	ssize_t written = write(fd, text, (size_t)n);
+	int err = written == n ? 0 : written < 0 ? -errno : -ENOSPC;
 	if (close(fd) < 0 && err == 0)
 		err = -errno;
 	if (err == 0 && rename(tmp, path) < 0)
