@@ -25,7 +25,7 @@ struct sim_conn_ops {
 	void (*closed)(void *ctx, const char *why);               /* by the peer or by an error */
 };
 
-/* A throw-away CA and a server certificate for 127.0.0.1, ::1 and localhost signed by it, made
+/* A throw-away CA and a server certificate for 127.0.0.1, ::1, localhost and discord.test signed by it, made
  * now (ECDSA P-256, valid for some days). Writes the CA certificate as PEM to ca_path. The keys
  * never leave the process. *out is a server context. Returns 0 or a negative errno. */
 int sim_tls_server_create(struct ssl_ctx_st **out, const char *ca_path);

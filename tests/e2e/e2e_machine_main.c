@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * e2e_machine - the machine under a call: signals, a service manager, descriptors, disk, log, names,
+ * time that stands still, the loopback taken away. Nothing that runs is lost, and what went wrong
+ * is said.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/e2e/call.h"
+#include "tests/e2e/e2e.h"
+#include "tests/e2e/heal.h"
+
+#define SETTINGS "CONNECT=call\nWAITING=silence\n"
+
+static const struct world_options options = {.settings = SETTINGS};
+static const struct heal pair = {&W, "m", "ann", 1013, 617};
+static bool own_mounts;
+
+static void ann_speaks(void)
+{
+	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
+}
+
+static void healed(const char *what, int64_t since_ns, int ms)
+{
+	printf("# %s: both hear each other after %.1f s\n", what, heal_wait(&pair, since_ns, ms));
+}
+
+static void call_is_up(void)
+{
+	E2E_NEEDS_WORLD();
+	simulator_forget(W.phone);
+	simulator_forget(W.discord);
+	for (int i = 0; i < 8; i++) {
+		struct heal_ears ears = heal_look(&pair);
+
+		if (ears.caller && ears.member)
+			return;
+	}
+	calls_down(&W); /* what a failed test left */
+	process_end(&W.bot, SIGTERM, 8000);
+	process_end(&W.bridge, SIGTERM, 8000);
+	world_start_bridge(&W);
+	world_start_bot(&W);
+	call_up(&W, 0, "m", "{\"tone\":1013}", true, "");
+	ann_speaks();
+	healed("after a new start", harness_now_ns(), 15000);
+}
+
+/* ---- what the service manager is told ------------------------------------------------------- */
+
+static int notify_fd = -1;
+
+static void manager_begin(void)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "/tmp/loopline-notify-%d", (int)getpid());
+	unlink(sa.sun_path);
+	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(notify_fd >= 0 && bind(notify_fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	setenv("NOTIFY_SOCKET", sa.sun_path, 1);
+	setenv("WATCHDOG_USEC", "2000000", 1);
+	unsetenv("WATCHDOG_PID");
+}
+
+/* How often that was said since last asked; everything else is thrown away. */
+static int manager_heard(const char *what)
+{
+	char text[256];
+	ssize_t n;
+	int count = 0;
+
+	while ((n = recv(notify_fd, text, sizeof(text) - 1, 0)) > 0) {
+		text[n] = 0;
+		count += strstr(text, what) != NULL;
+	}
+	return count;
+}
+
+static void test_start(void)
+{
+	own_mounts = unshare(CLONE_NEWNS) == 0 &&
+		     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	manager_begin();
+	world_start(&W, &options);
+	CHECK_INT(manager_heard("READY=1"), 2);
+	member_in(&W, "ann", LOUNGE);
+	ann_speaks();
+	call_up(&W, 0, "m", "{\"tone\":1013}", true, "");
+	healed("at first", harness_now_ns(), 10000);
+}
+
+/* Both say that they live, several times within the time after which they would be killed. */
+static void test_watchdog_is_fed(void)
+{
+	call_is_up();
+	manager_heard("");
+	harness_sleep_ms(4000);
+	CHECK(manager_heard("WATCHDOG=1") >= 2 * 4);
+}
+
+/* ---- signals -------------------------------------------------------------------------------- */
+
+/* SIGHUP: what is new holds for new calls; the call that is up notices nothing. */
+static void test_settings_are_read_again(void)
+{
+	call_is_up();
+	manager_heard("");
+	world_settings(&W, SETTINGS "MAX_CALLS=1\n");
+	kill(W.bridge.pid, SIGHUP);
+	CHECK(world_logged(&W.bridge, "settings are read again", 3000));
+	harness_sleep_ms(100);
+	CHECK(manager_heard("READY=1") == 1);
+	simulator_ask(W.phone, "call", "\"call\":\"second\",\"voice\":null");
+	simulator_wait(W.phone, 5000, "call.ended", "call", "second", "reason", "rejected", NULL);
+	kill(W.bot.pid, SIGHUP);
+	CHECK(world_logged(&W.bot, "settings were read again", 3000));
+	healed("SIGHUP", harness_now_ns(), 3000);
+	CHECK(!simulator_seen(W.phone, "stream.closed", "call", "m", NULL));
+	CHECK(!simulator_seen(W.discord, "voice.closed", NULL));
+	world_check(&W, NULL);
+}
+
+/* Wrong settings: the old ones stay, the error names the key. */
+static void test_wrong_settings_are_not_taken(void)
+{
+	call_is_up();
+	world_settings(&W, SETTINGS "MAX_CALLS=many\nSHOW_NUMBERS=perhaps\n");
+	kill(W.bridge.pid, SIGHUP);
+	kill(W.bot.pid, SIGHUP);
+	CHECK(world_logged(&W.bridge, "MAX_CALLS", 3000));
+	CHECK(world_logged(&W.bot, "SHOW_NUMBERS", 3000));
+	world_settings(&W, SETTINGS);
+	healed("wrong settings", harness_now_ns(), 3000);
+	kill(W.bridge.pid, SIGHUP);
+	kill(W.bot.pid, SIGHUP);
+	world_check(&W, NULL);
+}
+
+/* SIGTERM to the bridge: done in five seconds, and the call comes back to the next start. */
+static void test_bridge_stops_and_starts(void)
+{
+	int64_t begin;
+
+	call_is_up();
+	manager_heard("");
+	begin = harness_now_ns();
+	CHECK(process_end(&W.bridge, SIGTERM, 5000));
+	CHECK(WIFEXITED(W.bridge.status) && WEXITSTATUS(W.bridge.status) == 0);
+	printf("# stopped in %.1f s\n", (double)(harness_now_ns() - begin) / 1e9);
+	CHECK_INT(manager_heard("STOPPING=1"), 1);
+	world_start_bridge(&W);
+	healed("the bridge restarted", begin, 20000);
+	CHECK(!simulator_seen(W.phone, "call.ended", NULL));
+	world_check(&W, NULL);
+}
+
+/* SIGTERM to the other: it leaves the channel, the call waits, and it goes back where it was. */
+static void test_bot_stops_and_starts(void)
+{
+	int64_t begin;
+
+	call_is_up();
+	begin = harness_now_ns();
+	CHECK(process_end(&W.bot, SIGTERM, 5000));
+	CHECK(WIFEXITED(W.bot.status) && WEXITSTATUS(W.bot.status) == 0);
+	simulator_wait(W.discord, 1000, "gateway.op4", "channel", "null", NULL);
+	world_wait_calls(&W, 0, 1, 1000);
+	world_start_bot(&W);
+	healed("the bot restarted", begin, 20000);
+	CHECK(!simulator_seen(W.phone, "stream.closed", NULL));
+	world_check(&W, NULL);
+}
+
+/* The socket is the lease of "connected": three seconds after it broke, callers wait again. */
+static void test_lease_of_the_channel(void)
+{
+	int64_t killed;
+
+	call_is_up();
+	killed = harness_now_ns();
+	kill(W.bot.pid, SIGKILL);
+	process_end(&W.bot, 0, 2000);
+	harness_sleep_ms(1500);
+	world_wait_channel(&W, 0, "connected", 1);
+	world_wait_channel(&W, 0, "disconnected", 4000);
+	printf("# disconnected after %.1f s\n", (double)(harness_now_ns() - killed) / 1e9);
+	CHECK(harness_now_ns() - killed > 2700000000LL);
+	world_wait_calls(&W, 0, 1, 1000);
+	world_start_bot(&W);
+	healed("a dead bot", killed, 30000);
+	world_check(&W, NULL);
+}
+
+/* ---- a call that only REST can end ---------------------------------------------------------- */
+
+static int hangups_under_way(void)
+{
+	cJSON *root = world_api(&W, "bridge", "GET", "/v1/state", NULL);
+	int n = (int)cJSON_GetNumberValue(
+		cJSON_GetObjectItemCaseSensitive(root, "hangups_under_way"));
+
+	cJSON_Delete(root);
+	return n;
+}
+
+static void test_hangup_is_retried_until_known(void)
+{
+	const cJSON *o;
+	char path[128];
+	int status;
+
+	call_is_up();
+	o = simulator_ask(W.phone, "call", "\"call\":\"late\",\"hold_upgrade_ms\":60000");
+	snprintf(path, sizeof(path), "/v1/calls/%s/hangup",
+		 cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "call_sid")));
+	world_wait_calls(&W, 0, 2, 5000);
+	simulator_ask(W.phone, "rest", "\"fail\":503,\"count\":7");
+	cJSON_Delete(world_api(&W, "bridge", "POST", path, &status));
+	CHECK_INT(status, 202);
+	harness_sleep_ms(1000);
+	CHECK_INT(hangups_under_way(), 1);
+	CHECK(!simulator_seen(W.phone, "call.ended", "call", "late", NULL));
+	CHECK(world_logged(&W.bridge, "trying again", 10000));
+	simulator_wait(W.phone, 60000, "call.ended", "call", "late", "reason", "rest", NULL);
+	harness_sleep_ms(500);
+	CHECK_INT(hangups_under_way(), 0);
+	world_check(&W, NULL);
+}
+
+/* The caller's side dies without a word: five seconds without media, then the redirect. */
+static void test_caller_vanishes(void)
+{
+	int64_t begin;
+
+	call_is_up();
+	begin = harness_now_ns();
+	simulator_ask(W.phone, "hangup", "\"call\":\"m\",\"how\":\"vanish\"");
+	simulator_wait(W.phone, 10000, "stream.closed", "call", "m", "by", "peer", NULL);
+	CHECK(harness_now_ns() - begin > 4000000000LL);
+	healed("a stream that went dead", begin, 20000);
+	world_check(&W, NULL);
+}
+
+/* ---- resources ------------------------------------------------------------------------------ */
+
+static rlim_t limit_descriptors(pid_t pid, rlim_t soft)
+{
+	struct rlimit old;
+
+	CHECK(prlimit(pid, RLIMIT_NOFILE, NULL, &old) == 0);
+	CHECK(prlimit(pid, RLIMIT_NOFILE, &(struct rlimit){soft, old.rlim_max}, NULL) == 0);
+	return old.rlim_cur;
+}
+
+/* No descriptor is left: the call goes on, the watchdog is fed, and what needs one works again as
+ * soon as there are some. */
+static void test_bridge_out_of_descriptors(void)
+{
+	rlim_t before;
+
+	call_is_up();
+	before = limit_descriptors(W.bridge.pid, 4);
+	manager_heard("");
+	/* a caller in that moment: the connection waits in the kernel */
+	simulator_ask(W.phone, "call", "\"call\":\"more\",\"voice\":null");
+	harness_sleep_ms(3000);
+	CHECK(manager_heard("WATCHDOG=1") >= 2 * 2);
+	healed("without descriptors", harness_now_ns(), 3000);
+	CHECK(world_logged(&W.bridge, "not accepting connections", 1000));
+	limit_descriptors(W.bridge.pid, before);
+	simulator_wait(W.phone, 10000, "stream.open", "call", "more", NULL);
+	call_down(&W, "more");
+	CHECK(!simulator_seen(W.phone, "stream.closed", "call", "m", NULL));
+	world_check(&W, NULL);
+}
+
+static bool gateway_is_connected(void)
+{
+	const cJSON *b, *state = simulator_ask(W.discord, "state", "\"of\":\"all\"");
+
+	cJSON_ArrayForEach(b, cJSON_GetObjectItemCaseSensitive(state, "gateways"))
+		if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "connected")))
+			return true;
+	return false;
+}
+
+static void test_bot_out_of_descriptors(void)
+{
+	rlim_t before;
+	int64_t begin;
+
+	call_is_up();
+	before = limit_descriptors(W.bot.pid, 4);
+	simulator_ask(W.discord, "gateway", "\"do\":\"drop\"");
+	manager_heard("");
+	harness_sleep_ms(4000);
+	CHECK(manager_heard("WATCHDOG=1") >= 2 * 3);
+	healed("without descriptors", harness_now_ns(), 3000);
+	simulator_ask(W.discord, "voice", "\"do\":\"drop\"");
+	harness_sleep_ms(2000);
+	limit_descriptors(W.bot.pid, before);
+	begin = harness_now_ns();
+	/* by a resume, or anew if its address could not be reached for long */
+	for (int i = 0; !gateway_is_connected(); i++) {
+		CHECK(i < 400);
+		harness_sleep_ms(100);
+	}
+	healed("descriptors again", begin, 40000);
+	world_check(&W, NULL);
+}
+
+/* The disk is full: what is kept on it is not, that is said, and the bot goes on. */
+static void test_disk_full(void)
+{
+	char path[512], block[4096] = {0};
+	int64_t begin;
+	int fd, status;
+
+	if (!own_mounts)
+		SKIP("no mount namespace here");
+	call_is_up();
+	snprintf(path, sizeof(path), "%s/state", W.dir);
+	CHECK(mount("full", path, "tmpfs", 0, "size=16k,mode=0700") == 0);
+	fd = open(world_file(&W, "state/filler"), O_WRONLY | O_CREAT, 0600);
+	CHECK(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	close(fd);
+	begin = harness_now_ns();
+	simulator_ask(W.discord, "gateway", "\"do\":\"op9\",\"resumable\":false");
+	simulator_wait(W.discord, 20000, "gateway.identify", "token_ok", "true", NULL);
+	CHECK(world_logged(&W.bot, "cannot keep the identify budget", 2000));
+	CHECK(world_logged(&W.bot, "No space left", 0));
+	/* the wish of the line is kept in the runtime directory: a directory is in its place */
+	CHECK(mkdir(world_file(&W, "discord-state.json.new"), 0700) == 0);
+	cJSON_Delete(world_api(&W, "discord", "POST", "/v1/lines/0/connect", &status));
+	healed("a full disk", begin, 30000);
+	rmdir(world_file(&W, "discord-state.json.new"));
+	CHECK(umount2(path, MNT_DETACH) == 0);
+	CHECK(!process_ended(&W.bot));
+	world_check(&W, NULL);
+}
+
+/* Whoever reads the log goes away, of both: nobody dies of SIGPIPE or waits for a reader. */
+static void test_log_pipe_closed(void)
+{
+	struct process *const p[] = {&W.bridge, &W.bot};
+	int64_t begin;
+
+	call_is_up();
+	for (int i = 0; i < 2; i++) {
+		char fifo[512];
+		int reader;
+
+		process_end(p[i], SIGTERM, 8000);
+		snprintf(fifo, sizeof(fifo), "%s/%s.log", W.dir, i ? "discord" : "bridge");
+		CHECK(rename(fifo, world_file(&W, i ? "discord.log.old" : "bridge.log.old")) == 0);
+		CHECK(mkfifo(fifo, 0600) == 0);
+		reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		CHECK(reader >= 0);
+		if (i)
+			world_start_bot(&W);
+		else
+			world_start_bridge(&W);
+		close(reader);
+	}
+	begin = harness_now_ns();
+	simulator_ask(W.discord, "gateway", "\"do\":\"drop\"");
+	simulator_ask(W.phone, "post", "\"fill\":true,\"signature\":\"wrong\""); /* lines to write */
+	healed("no log", begin, 30000);
+	CHECK(!process_ended(&W.bridge) && !process_ended(&W.bot));
+	for (int i = 0; i < 2; i++) {
+		process_end(p[i], SIGTERM, 8000);
+		unlink(world_file(&W, i ? "discord.log" : "bridge.log"));
+		if (i)
+			world_start_bot(&W);
+		else
+			world_start_bridge(&W);
+	}
+	begin = harness_now_ns();
+	healed("a log again", begin, 30000);
+	world_check(&W, NULL);
+}
+
+/* ---- the loopback, and time ------------------------------------------------------------------ */
+
+/* The cables are removed under everybody, as after rmmod: opened anew, the call stays up. */
+static void test_loopback_vanishes(void)
+{
+	char path[512];
+	const struct dirent *e;
+	int64_t begin;
+	int removed = 0;
+	DIR *d;
+
+	call_is_up();
+	snprintf(path, sizeof(path), "%s/cable", W.dir);
+	d = opendir(path);
+	CHECK(d);
+	begin = harness_now_ns();
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.') {
+			snprintf(path, sizeof(path), "%.200s/cable/%.250s", W.dir, e->d_name);
+			removed += unlink(path) == 0;
+		}
+	closedir(d);
+	CHECK(removed > 0);
+	harness_sleep_ms(300);
+	healed("no cable", begin, 15000);
+	CHECK(!simulator_seen(W.phone, "stream.closed", NULL));
+	CHECK(!simulator_seen(W.discord, "voice.closed", NULL));
+	world_check(&W, NULL);
+}
+
+/* The machine stands still for a while (suspended, or a hypervisor took its time): one process
+ * after the other, then both. Nothing piles up. */
+static void test_time_stands_still(void)
+{
+	static const struct {
+		const char *what;
+		bool bridge, bot;
+	} rounds[] = {{"the bridge stood still", true, false},
+		      {"the bot stood still", false, true},
+		      {"both stood still", true, true}};
+
+	for (size_t i = 0; i < sizeof(rounds) / sizeof(rounds[0]); i++) {
+		int64_t begin;
+		double queue;
+
+		call_is_up();
+		if (rounds[i].bridge)
+			kill(W.bridge.pid, SIGSTOP);
+		if (rounds[i].bot)
+			kill(W.bot.pid, SIGSTOP);
+		harness_sleep_ms(3000);
+		begin = harness_now_ns();
+		kill(W.bridge.pid, SIGCONT);
+		kill(W.bot.pid, SIGCONT);
+		healed(rounds[i].what, begin, 20000);
+		queue = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(
+			simulator_ask(W.phone, "stats", "\"call\":\"m\""), "fifo_ms"));
+		printf("# %.0f ms wait at the caller\n", queue);
+		CHECK(queue < 250);
+	}
+	world_check(&W, NULL);
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static void write_hosts(const char *text)
+{
+	FILE *f = fopen(world_file(&W, "hosts"), "w");
+
+	CHECK(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* No name can be looked up when it starts: that is said, tried again, and the rest works. */
+static void test_dns_down_at_start(void)
+{
+	char url[128];
+	const char *api;
+	int64_t begin;
+
+	if (!own_mounts)
+		SKIP("no mount namespace here");
+	call_is_up();
+	process_end(&W.bot, SIGTERM, 8000);
+	unlink(world_file(&W, "discord.log"));
+	write_hosts("127.0.0.1 somewhere.else\n");
+	close(open(world_file(&W, "resolv"), O_WRONLY | O_CREAT, 0644));
+	CHECK(mount(world_file(&W, "hosts"), "/etc/hosts", NULL, MS_BIND, NULL) == 0);
+	CHECK(mount(world_file(&W, "resolv"), "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0);
+	api = cJSON_GetStringValue(
+		cJSON_GetObjectItemCaseSensitive(simulator_ready(W.discord), "api_url"));
+	snprintf(url, sizeof(url), "https://discord.test%s", strrchr(api, ':'));
+	setenv("DISCORD_API_URL", url, 1);
+	world_run_bot(&W);
+	CHECK(world_logged(&W.bot, "cannot ask Discord for its gateway", 15000));
+	CHECK(!process_ended(&W.bot));
+	world_wait_calls(&W, 0, 1, 1000);
+	begin = harness_now_ns();
+	write_hosts("127.0.0.1 discord.test\n");
+	healed("names again", begin, 60000);
+	unsetenv("DISCORD_API_URL");
+	umount2("/etc/resolv.conf", MNT_DETACH);
+	umount2("/etc/hosts", MNT_DETACH);
+	world_check(&W, NULL);
+}
+
+int main(void)
+{
+	int status;
+	const char *path;
+
+	e2e_begin();
+	UNIT(test_start);
+	UNIT(test_watchdog_is_fed);
+	UNIT(test_settings_are_read_again);
+	UNIT(test_wrong_settings_are_not_taken);
+	UNIT(test_hangup_is_retried_until_known);
+	UNIT(test_caller_vanishes);
+	UNIT(test_bridge_out_of_descriptors);
+	UNIT(test_bot_out_of_descriptors);
+	UNIT(test_loopback_vanishes);
+	UNIT(test_time_stands_still);
+	UNIT(test_lease_of_the_channel);
+	UNIT(test_bot_stops_and_starts);
+	UNIT(test_bridge_stops_and_starts);
+	UNIT(test_disk_full);
+	UNIT(test_log_pipe_closed);
+	UNIT(test_dns_down_at_start);
+	path = getenv("NOTIFY_SOCKET");
+	status = e2e_done();
+	if (path)
+		unlink(path);
+	return status;
+}
