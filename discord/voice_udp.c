@@ -20,6 +20,7 @@
 #define DISCOVERY_TRIES     5
 #define DISCOVERY_EVERY_NS  NS_PER_SEC
 #define KEEPALIVE_EVERY_NS  (5 * NS_PER_SEC)
+#define KEEPALIVE_FIRST_NS  NS_PER_SEC /* between the first ones: what they tell is known sooner */
 #define KEEPALIVE_MAGIC     0x1337CAFEu
 #define KEEPALIVE_TRUSTED   3 /* answers after which silence means something */
 #define KEEPALIVE_LOST_NS   (15 * NS_PER_SEC)
@@ -320,7 +321,8 @@ static void keepalive_due(struct voice_udp *u, int64_t now_ns)
 	datagram_send(u, ping, sizeof(ping), now_ns);
 	u->stats.keepalives++;
 	u->keepalive_sent_ns = now_ns;
-	u->keepalive_at_ns = now_ns + KEEPALIVE_EVERY_NS;
+	u->keepalive_at_ns = now_ns + (u->stats.keepalives < KEEPALIVE_TRUSTED ? KEEPALIVE_FIRST_NS :
+										 KEEPALIVE_EVERY_NS);
 	if (u->stats.keepalive_answers >= KEEPALIVE_TRUSTED &&
 	    now_ns - u->answered_ns > KEEPALIVE_LOST_NS)
 		dead(u, VOICE_DEAD_KEEPALIVE, now_ns);

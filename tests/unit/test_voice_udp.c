@@ -195,6 +195,19 @@ static void test_answers_that_stop(void)
 	finish();
 }
 
+/* A path that dies a few seconds after the call began is noticed as well: whether the server answers
+ * is asked at once. */
+static void test_path_that_dies_early(void)
+{
+	begin(true);
+	run(6);
+	T.answers = false;
+	run(25);
+	CHECK_INT(T.dead, 1);
+	CHECK_INT(T.why, VOICE_DEAD_KEEPALIVE);
+	finish();
+}
+
 /* A port that refuses is dead after a few packets, and is said to be again while it stays so: the
  * first repair may have changed nothing. */
 static void test_refused_port(void)
@@ -273,6 +286,7 @@ int main(void)
 	UNIT(test_discovery_is_tried_five_times);
 	UNIT(test_silence_alone_means_nothing);
 	UNIT(test_answers_that_stop);
+	UNIT(test_path_that_dies_early);
 	UNIT(test_refused_port);
 	UNIT(test_refused_port_of_a_listener);
 	UNIT(test_nothing_decrypts);
