@@ -130,7 +130,8 @@ static int front_udp(struct relay *r, const char *link, int to, int *port);
 static struct front *front_find(struct relay *r, const char *link, int to)
 {
 	for (struct front *f = r->fronts; f; f = f->next)
-		if (f->to == to && !strcmp(f->link->name, link))
+		if (f->to == to && !strcmp(f->link->name, link) &&
+		    (f->kind != FRONT_UDP || f->fd >= 0))
 			return f;
 	return NULL;
 }
@@ -336,6 +337,17 @@ int relay_front_unix(struct relay *r, const char *link, const char *path, const 
 
 /* ---- datagrams ------------------------------------------------------------------------------ */
 
+static void udp_shut(struct front *f)
+{
+	int *const fds[] = {&f->fd, &f->up_fd};
+
+	for (int i = 0; i < 2; i++) {
+		sim_loop_unwatch(f->relay->loop, *fds[i]);
+		close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
 static void datagram(struct front *f, bool up)
 {
 	struct relay_link *l = f->link;
@@ -345,6 +357,8 @@ static void datagram(struct front *f, bool up)
 	socklen_t len = sizeof(from);
 	ssize_t got;
 
+	if (f->fd < 0)
+		return;
 	while ((got = recvfrom(up ? f->fd : f->up_fd, buf, 2000, MSG_DONTWAIT,
 			       (struct sockaddr *)&from, &len)) >= 0) {
 		size_t n = (size_t)got;
@@ -366,9 +380,12 @@ static void datagram(struct front *f, bool up)
 				change_once(buf, &n, &c->seed);
 		}
 		while (times-- > 0) {
-			if (up)
-				(void)!send(f->up_fd, buf, n, MSG_DONTWAIT);
-			else if (f->peer.sin_port)
+			if (up && send(f->up_fd, buf, n, MSG_DONTWAIT) < 0 && errno == ECONNREFUSED) {
+				/* a port that refuses is passed on as one */
+				udp_shut(f);
+				return;
+			}
+			if (!up && f->peer.sin_port)
 				(void)!sendto(f->fd, buf, n, MSG_DONTWAIT,
 					      (struct sockaddr *)&f->peer, sizeof(f->peer));
 		}
