@@ -591,6 +591,11 @@ void line_server_update(struct line *l, const char *token, const char *endpoint)
 
 void line_channel_deleted(struct line *l, uint64_t id)
 {
+	/* Discord puts us out first, which looks like a kick: only this says what must be done. */
+	if (id == l->channel_id)
+		log_error("the voice channel was deleted line=%d channel=%" PRIu64
+			  ": set VOICE_CHANNEL_ID to another and restart",
+			  l->number, id);
 	if (l->channel)
 		channel_deleted(l->channel, id, clock_mono_ns());
 	settle(l);
