@@ -25,7 +25,7 @@
 #define KEEPALIVE_TRUSTED   3 /* answers after which silence means something */
 #define KEEPALIVE_LOST_NS   (15 * NS_PER_SEC)
 #define STUCK_NS            (5 * NS_PER_SEC)
-#define DEAD_EVERY_NS       (15 * NS_PER_SEC)
+#define DEAD_EVERY_NS       (8 * NS_PER_SEC) /* a repair, and then one keepalive to prove it */
 #define STUCK_PACKETS       50 /* fewer undecipherable packets prove nothing */
 #define RECEIVE_BUFFER      (512 * 1024)
 #define RECEIVE_BURST       256 /* packets a call, so that a flood cannot hold the thread */

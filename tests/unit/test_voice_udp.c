@@ -186,12 +186,12 @@ static void test_answers_that_stop(void)
 	T.answers = false;
 	run(12);
 	CHECK_INT(T.dead, 0);
-	run(15);
+	run(8);
 	CHECK_INT(T.dead, 1);
 	CHECK_INT(T.why, VOICE_DEAD_KEEPALIVE);
 	/* said again, when the repair that it asked for has had its time */
 	run(20);
-	CHECK(T.dead == 2 || T.dead == 3);
+	CHECK(T.dead == 3);
 	finish();
 }
 
@@ -202,7 +202,7 @@ static void test_path_that_dies_early(void)
 	begin(true);
 	run(6);
 	T.answers = false;
-	run(25);
+	run(20);
 	CHECK_INT(T.dead, 1);
 	CHECK_INT(T.why, VOICE_DEAD_KEEPALIVE);
 	finish();
@@ -221,12 +221,12 @@ static void test_refused_port(void)
 		say();
 	CHECK_INT(T.dead, 1);
 	CHECK_INT(T.why, VOICE_DEAD_REFUSED);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 5; i++) {
 		T.now_ns += NS_PER_SEC;
 		say();
 	}
 	CHECK_INT(T.dead, 1);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 5; i++) {
 		T.now_ns += NS_PER_SEC;
 		say();
 	}
@@ -266,7 +266,7 @@ static void test_nothing_decrypts(void)
 		server_says(2, 10);
 		run(1);
 	}
-	CHECK_INT(T.dead, 1);
+	CHECK(T.dead >= 1);
 	CHECK_INT(T.why, VOICE_DEAD_CRYPT);
 	finish();
 }
