@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 
 #include "discord/dave/media_key.h"
+#include "discord/mls/crypto.h"
 #include "tests/unit/dave_vectors.h"
 
 #define SECOND ((int64_t)1000000000)
@@ -27,6 +28,8 @@ static void test_known_generations(void)
 	cJSON_ArrayForEach(g, member(v, "generations"))
 	{
 		struct hex want = hex_member(g, "key"), secret_in = hex_member(g, "secret_in");
+		struct hex unused = hex_member(g, "nonce_unused");
+		uint8_t nonce[MLS_AEAD_NONCE_BYTES];
 		uint32_t generation = (uint32_t)number(g, "generation");
 		const uint8_t *key;
 
@@ -37,9 +40,18 @@ static void test_known_generations(void)
 			CHECK_MEM(r.secret, secret_in.data, secret_in.len);
 		} else {
 			CHECK_INT(secret_in.len, DAVE_BASE_SECRET_BYTES);
+			CHECK_MEM(secret_in.data, base.data, DAVE_BASE_SECRET_BYTES);
 		}
 		CHECK_INT(dave_ratchet_key(&r, generation, &key), 0);
+		CHECK_INT(want.len, DAVE_KEY_BYTES);
 		CHECK_MEM(key, want.data, DAVE_KEY_BYTES);
+		/* of the same chain, though DAVE makes its nonces another way */
+		CHECK_INT(mls_derive_tree_secret(mls_bytes(secret_in.data, secret_in.len), "nonce",
+						 generation, nonce, sizeof(nonce)),
+			  0);
+		CHECK_INT(unused.len, sizeof(nonce));
+		CHECK_MEM(nonce, unused.data, sizeof(nonce));
+		free(unused.data);
 		free(want.data);
 		free(secret_in.data);
 		n++;
@@ -128,6 +140,12 @@ static void test_wrapped_generations(void)
 		n++;
 	}
 	CHECK_INT(n, 12);
+	c = member(v, "constants");
+	CHECK_INT(DAVE_GENERATION_SHIFT, number(c, "generation_shift_bits"));
+	CHECK_INT(DAVE_GENERATION_GAP, number(c, "max_generation_gap"));
+	CHECK_INT(DAVE_FRAME_RATE_MAX, number(c, "max_frames_per_second"));
+	CHECK_INT(DAVE_KEY_LINGER_NS, number(c, "cryptor_expiry_seconds") * SECOND);
+	CHECK_INT(DAVE_LIVE_GENERATIONS, number(c, "generation_wrap"));
 	cJSON_Delete(v);
 }
 
@@ -146,7 +164,8 @@ static void test_generation_bound_by_age(void)
 /* ---- a key's life ------------------------------------------------------------------------- */
 
 /* A frame as a sender in that generation makes it. */
-static size_t frame_of(uint32_t nonce, const uint8_t base[16], uint8_t out[64])
+static size_t frame_of(uint32_t nonce, const uint8_t base[16], const void *opus, size_t opus_bytes,
+		       uint8_t out[64])
 {
 	static struct dave_ratchet r;
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
@@ -156,7 +175,7 @@ static size_t frame_of(uint32_t nonce, const uint8_t base[16], uint8_t out[64])
 	dave_ratchet_init(&r, base);
 	CHECK_INT(dave_ratchet_key(&r, nonce >> DAVE_GENERATION_SHIFT, &key), 0);
 	CHECK_INT(EVP_EncryptInit_ex(c, EVP_aes_128_gcm(), NULL, key, NULL), 1);
-	CHECK_INT(dave_frame_seal(c, nonce, (const uint8_t *)"opus", 4, out, 64, &bytes), 0);
+	CHECK_INT(dave_frame_seal(c, nonce, opus, opus_bytes, out, 64, &bytes), 0);
 	EVP_CIPHER_CTX_free(c);
 	return bytes;
 }
@@ -165,7 +184,7 @@ static int opens(struct dave_media_key *k, int64_t now_ns, uint32_t nonce, const
 {
 	uint8_t frame[64], out[64];
 	struct dave_frame f;
-	size_t bytes = frame_of(nonce, base, frame), n;
+	size_t bytes = frame_of(nonce, base, "opus", 4, frame), n;
 	int rc;
 
 	CHECK(dave_frame_parse(&f, frame, bytes));
@@ -267,6 +286,9 @@ static void test_davey_generation_1(void)
 		CHECK_INT(dave_media_key_open(k, 100000 * SECOND, &f, out, sizeof(out), &bytes), 0);
 		CHECK_INT(bytes, opus.len);
 		CHECK_MEM(out, opus.data, bytes);
+		/* and we would have sent the same bytes */
+		CHECK_INT(frame_of(f.nonce, base.data, opus.data, opus.len, out), frame.len);
+		CHECK_MEM(out, frame.data, frame.len);
 		free(frame.data);
 		free(key.data);
 		n++;
