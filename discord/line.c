@@ -616,6 +616,8 @@ void line_dead(struct line *l, unsigned generation, enum voice_dead why)
 void line_write_state(const struct line *l, struct json_writer *w)
 {
 	const struct media_line_stats *m = media_stats(l->host.media, l->number);
+	struct dave_media_stats dave;
+	dave_media_stats(l->dave_media, &dave);
 	json_w_int(w, "line", l->number);
 	json_w_int(w, "calls", calls_active(l->calls));
 	json_w_bool(w, "wanted", l->attend.wanted);
@@ -627,7 +629,13 @@ void line_write_state(const struct line *l, struct json_writer *w)
 	json_w_int(w, "packets_received", (int64_t)m->packets_received);
 	json_w_int(w, "packets_opened", (int64_t)m->packets_opened);
 	json_w_int(w, "packets_tampered", (int64_t)m->packets_tampered);
+	/* apart from each other, because they mean different troubles: somebody speaks in the clear,
+	 * is no member yet, is replayed, or has a key that we lack */
 	json_w_int(w, "dave_failed", (int64_t)m->dave_failed);
+	json_w_int(w, "dave_plain_refused", (int64_t)dave.plain_refused);
+	json_w_int(w, "dave_no_key", (int64_t)dave.no_key);
+	json_w_int(w, "dave_nonce_refused", (int64_t)dave.nonce_refused);
+	json_w_int(w, "dave_tag_mismatch", (int64_t)dave.tag_mismatch);
 	json_w_int(w, "unknown_dropped", (int64_t)m->unknown_dropped);
 	json_w_int(w, "speakers", m->speakers);
 	json_w_int(w, "lost", (int64_t)m->lost);
