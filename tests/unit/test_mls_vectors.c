@@ -17,7 +17,8 @@ static void run(const char *kind_name, const char *file, unsigned passed, unsign
 
 	if (!vectors)
 		SKIP("VECTORS is not set");
-	CHECK(kind);
+	CHECK(kind && vec_find_kind(file) == kind);
+	CHECK(!vec_find_kind("tree-mathematics") && !vec_find_kind("tree"));
 	snprintf(path, sizeof(path), "%s/mls/%s.json", vectors, file);
 	CHECK(vec_run_file(kind, path, &counts));
 	CHECK_INT(counts.failed, 0);
