@@ -7,13 +7,14 @@ import { Client, Events, GatewayIntentBits } from 'discord.js';
 import {
 	createAudioPlayer,
 	createAudioResource,
+	DAVESession,
 	EndBehaviorType,
 	entersState,
 	joinVoiceChannel,
 	StreamType,
 	VoiceConnectionStatus,
 } from '@discordjs/voice';
-import OpusScript from 'opusscript';
+import { Ear, tone } from './tone.mjs';
 
 const o = JSON.parse(process.env.BOT);
 const say = (m) => process.stdout.write(JSON.stringify(m) + '\n');
@@ -24,70 +25,40 @@ const client = new Client({
 const player = createAudioPlayer();
 let connection = null;
 let speaking = false;
-const heard = new Map(); // by user: counts, and how strong which tone is
 
-// One second of the tone, a whole number of periods: encoded once, played round and round. All of
-// opusscript's memory is one heap whose growth breaks what was made before, so everything that is
-// needed is made here.
-const frames = [];
-{
-	const encoder = new OpusScript(48000, 2, OpusScript.Application.AUDIO);
-	for (let n = 0; n < 2 * 48000; n += 960) {
-		const pcm = Buffer.alloc(960 * 4);
-		for (let i = 0; i < 960; i++) {
-			const v = Math.round(5826 * Math.sin((2 * Math.PI * o.hz * (n + i)) / 48000)); // -15 dBFS
-			pcm.writeInt16LE(v, 4 * i);
-			pcm.writeInt16LE(v, 4 * i + 2);
-		}
-		const frame = Buffer.from(encoder.encode(pcm, 960));
-		if (n >= 48000) frames.push(frame);
-	}
-	encoder.delete();
-}
-const decoders = Array.from({ length: 8 }, () => new OpusScript(48000, 1));
-const decoderOf = new Map(); // by user
+const frames = tone(o.hz);
+const ear = new Ear();
+const open = new Set(); // users with a stream
 
-function* tone() {
+function* speech() {
 	for (let n = 0; speaking; n++) yield frames[n % frames.length];
 }
 
-/** Power of a tone in mono samples, relative to the whole. */
-function share(samples, hz) {
-	let re = 0, im = 0, all = 0;
-	for (let i = 0; i < samples.length; i++) {
-		const a = (2 * Math.PI * hz * i) / 48000;
-		re += samples[i] * Math.cos(a);
-		im += samples[i] * Math.sin(a);
-		all += samples[i] * samples[i];
+// How encrypted frames of each user fare, which the library only tells its debug log: opened, lost,
+// or come before there was a group that they could be of.
+const counts = new Map();
+const { decrypt } = DAVESession.prototype;
+DAVESession.prototype.decrypt = function (packet, user) {
+	const out = decrypt.call(this, packet, user);
+	if (packet.length > 11 && packet.readUInt16BE(packet.length - 2) === 0xfafa) {
+		const c = counts.get(user) ?? { opened: 0, lost: 0, before: 0 };
+		counts.set(user, c);
+		if (out === packet) c.before++;
+		else if (out === null) c.lost++;
+		else c.opened++;
 	}
-	return all ? (2 * (re * re + im * im)) / (samples.length * all) : 0;
-}
+	return out === packet && packet.length > 11 && packet.readUInt16BE(packet.length - 2) === 0xfafa ? null : out;
+};
 
 function listen(user) {
-	if (!connection || heard.get(user)?.open) return;
-	if (!decoderOf.has(user)) decoderOf.set(user, decoders[decoderOf.size]);
-	const h = heard.get(user) ?? { packets: 0, silent: 0, bad: 0, decoder: decoderOf.get(user), pcm: [] };
-	h.open = true;
-	heard.set(user, h);
+	if (!connection || open.has(user)) return;
+	open.add(user);
 	const stream = connection.receiver.subscribe(user, { end: { behavior: EndBehaviorType.Manual } });
-	stream.on('data', (packet) => {
-		if (packet.length === 3 && packet[0] === 0xf8 && packet[1] === 0xff && packet[2] === 0xfe) {
-			h.silent++;
-			return;
-		}
-		h.packets++;
-		try {
-			const d = h.decoder.decode(packet);
-			h.pcm.push(new Int16Array(d.buffer, d.byteOffset, d.length / 2).slice());
-			if (h.pcm.length > 50) h.pcm.shift();
-		} catch {
-			h.bad++;
-		}
-	});
-	stream.on('error', () => h.bad++);
+	stream.on('data', (packet) => ear.packet(user, packet));
+	stream.on('error', () => ear.of(user).bad++);
 	// one packet that does not decrypt ends the stream; the user goes on talking
 	stream.on('close', () => {
-		h.open = false;
+		open.delete(user);
 		setTimeout(() => listen(user), 20);
 	});
 }
@@ -117,31 +88,29 @@ const commands = {
 	async leave() {
 		speaking = false;
 		player.stop(true);
-		heard.clear();
+		ear.clear();
+		open.clear();
+		counts.clear();
 		connection?.destroy();
 		connection = null;
 	},
 	async speak() {
 		speaking = true;
-		player.play(createAudioResource(Readable.from(tone(), { objectMode: true }), { inputType: StreamType.Opus }));
+		player.play(createAudioResource(Readable.from(speech(), { objectMode: true }), { inputType: StreamType.Opus }));
 	},
 	async hush() {
 		speaking = false;
 	},
-	/** Of each user: packets since the last time asked, and the share of a tone in the last second. */
 	async heard({ tones }) {
-		const out = {};
-		for (const [user, h] of heard) {
-			const pcm = Int16Array.from(h.pcm.flatMap((a) => [...a]));
-			out[user] = { packets: h.packets, silent: h.silent, bad: h.bad, share: share(pcm, tones?.[user] ?? 1000) };
-			h.packets = h.silent = h.bad = 0;
-		}
 		return {
-			heard: out,
+			heard: ear.report(tones),
 			status: connection?.state.status,
 			speakers: [...(connection?.receiver.speaking.users.keys() ?? [])],
 			known: [...(connection?.receiver.ssrcMap.map.values() ?? [])].map((v) => v.userId),
 		};
+	},
+	async counts() {
+		return { counts: Object.fromEntries(counts) };
 	},
 	async dave() {
 		const s = session();

@@ -2,5 +2,5 @@
 // Real clients in the sandbox, one test after the other; arguments: parts of names of tests to run.
 import { results } from './harness.mjs';
 
-for (const part of ['clients', 'members', 'program']) await import(`./${part}.mjs`);
+for (const part of ['clients', 'members', 'tsmls', 'crowd', 'program']) await import(`./${part}.mjs`);
 process.exit(results.failed ? 1 : 0);

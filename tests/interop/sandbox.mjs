@@ -100,13 +100,14 @@ export class Sandbox {
 	}
 
 	/** A real client (bot.mjs), ready to join. hz: the tone that it plays. */
-	async bot(n, options = {}) {
+	async bot(n, options = {}, program = 'bot') {
+		const name = program + n;
 		const token = `token-of-client-${n}`;
 		const user = String(910000000000000000n + BigInt(n));
-		await this.sim.ask({ cmd: 'bot', token, user, name: `bot${n}` });
+		await this.sim.ask({ cmd: 'bot', token, user, name });
 		const bot = new Peer(
 			process.execPath,
-			[join(here, 'bot.mjs')],
+			[join(here, `${program}.mjs`)],
 			{
 				...process.env,
 				NODE_EXTRA_CA_CERTS: this.ready.ca,
@@ -119,16 +120,21 @@ export class Sandbox {
 					...options,
 				}),
 			},
-			`bot${n}`,
+			name,
 		);
 		bot.user = user;
 		bot.hz = 300 + 137 * n;
 		this.peers.push(bot);
-		await until(`bot${n} to log in`, () => {
-			if (bot.exited) throw new Error(`bot${n} ended: ${bot.stderr}`);
+		await until(`${name} to log in`, () => {
+			if (bot.exited) throw new Error(`${name} ended: ${bot.stderr}`);
 			return bot.event('ready')[0];
 		});
 		return bot;
+	}
+
+	/** A client whose encryption is ts-mls's (tsbot.mjs). */
+	tsBot(n) {
+		return this.bot(n, {}, 'tsbot');
 	}
 
 	/** A member that the simulator plays. */
