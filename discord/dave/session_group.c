@@ -482,7 +482,8 @@ static int proposals_revoke(struct dave_session *s, struct mls_bytes refs)
 	for (rest = refs; rest.len && mls_vector_take(&rest, &ref) == 0;) {
 		uint8_t one[1][MLS_HASH_BYTES];
 
-		if (held_revoke(s, ref.data))
+		/* not cached any more: it was named twice */
+		if (held_revoke(s, ref.data) || !proposal_cached(base, ref.data))
 			continue;
 		memcpy(one[0], ref.data, MLS_HASH_BYTES);
 		rc = proposals_forget(base, one, 1);
