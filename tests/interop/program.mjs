@@ -2,7 +2,7 @@
 // loopline-discord itself with real clients: what is played into `phone` must reach them, what they say
 // must be recorded from `discord`, and all privacy codes must be equal.
 import { existsSync } from 'node:fs';
-import { agree, allHear, encrypted, test } from './harness.mjs';
+import { agree, allHear, encrypted, Losses, test } from './harness.mjs';
 import { Loopline, program } from './loopline.mjs';
 import { until } from './sandbox.mjs';
 
@@ -89,6 +89,8 @@ if (!existsSync(program)) {
 		l.speak();
 		await together(s, l, [bot]);
 		await allHear([bot], [l]);
+		const losses = new Losses();
+		await losses.begin([l, bot]);
 		await s.dave({ do: 'downgrade' });
 		await until('version 0', async () => (await s.dave({ do: 'state' })).settled);
 		await allHear([bot], [l]);
@@ -97,6 +99,8 @@ if (!existsSync(program)) {
 		await together(s, l, [bot]);
 		await allHear([bot], [l]);
 		await l.hears([bot]);
+		await losses.end('down and up', true);
+		losses.check();
 	});
 
 	await test('loopline_discord_recovers_from_what_is_forged', encrypted, async (s) => {
