@@ -119,13 +119,14 @@ export class Losses {
 				const since = (key) => (now[key] ?? 0) - (then[key] ?? 0);
 				this.add(!isBot(from), since('lost'), `${what}: ${p.name} did not understand ${from.user}`);
 				this.heard += since('opened');
-				if (also && since('opened') === 0) throw new Error(`${what}: ${p.name} heard nothing of ${from.user}: ${JSON.stringify(this.before[i])} ${JSON.stringify(after[i])}`);
+				if (also && since('opened') === 0) throw new Error(`${what}: ${p.name} heard nothing of ${from.user}`);
 			}
 		});
 	}
 
 	add(ours, n, why) {
-		if (!n) return;
+		if (!Number.isInteger(n)) throw new Error(`${why} ${n} frames: not counted`);
+		if (n === 0) return;
 		if (ours) this.ours += n;
 		else this.theirs += n;
 		this.details.push(`${why} ${n} frames`);

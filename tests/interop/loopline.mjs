@@ -164,7 +164,7 @@ export class Loopline {
 
 	/** Encrypted frames that it could not read. */
 	async misunderstood() {
-		const { dave_no_key, dave_nonce_refused, dave_tag_mismatch } = await this.line();
+		const [{ dave_no_key, dave_nonce_refused, dave_tag_mismatch }] = (await this.api('GET', '/v1/state')).media;
 		const lost = dave_no_key + dave_nonce_refused + dave_tag_mismatch;
 		if (!Number.isInteger(lost)) throw new Error('loopline-discord does not count what it cannot read');
 		return lost;
