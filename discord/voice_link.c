@@ -246,6 +246,7 @@ static int dave_begin(struct voice_link *v)
 		.media = v->config.dave_media,
 		.ops = &dave_ops,
 		.context = v,
+		.work_out_codes = true,
 	};
 	dave_session_destroy(v->dave);
 	v->dave = NULL;
@@ -402,6 +403,8 @@ void voice_link_dead(struct voice_link *v, unsigned generation, enum voice_dead 
 void voice_link_write_json(const struct voice_link *v, struct json_writer *w)
 {
 	int64_t rtt_ns = voice_gateway_rtt_ns(v->gateway);
+	const char *code;
+	uint64_t user_id;
 	json_w_str(w, "voice", voice_state_name(voice_gateway_state(v->gateway)));
 	if (rtt_ns >= 0)
 		json_w_num(w, "voice_rtt_ms", (double)rtt_ns / (double)NS_PER_MS);
@@ -410,4 +413,12 @@ void voice_link_write_json(const struct voice_link *v, struct json_writer *w)
 	json_w_str(w, "encryption", dave_state_name(dave_session_state(v->dave)));
 	json_w_int(w, "epoch", (int64_t)dave_session_epoch(v->dave));
 	json_w_str(w, "privacy_code", dave_session_privacy_code(v->dave));
+	json_w_arr(w, "verification_codes");
+	for (size_t i = 0; (code = dave_session_code(v->dave, i, &user_id)); i++) {
+		json_w_obj(w, NULL);
+		json_w_id(w, "user_id", user_id);
+		json_w_str(w, "code", code);
+		json_w_end(w);
+	}
+	json_w_end(w);
 }

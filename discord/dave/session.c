@@ -377,6 +377,7 @@ int dave_session_create(struct dave_session **out, const struct dave_session_con
 	s->ops = config->ops;
 	s->context = config->context;
 	s->recovery_delay_ns = RECOVERY_DELAY_NS;
+	s->work_out_codes = config->work_out_codes;
 	rc = user_set_add(&s->recognised, s->user_id);
 	if (rc == 0)
 		rc = dave_media_view_create(&s->view, 0);
@@ -394,6 +395,7 @@ static void session_clear(struct dave_session *s)
 {
 	transitions_clear(s);
 	session_group_clear(s);
+	session_codes_sweep(s);
 	blob_clear(&s->external_sender);
 	user_set_clear(&s->recognised);
 	s->selected = false;
@@ -517,7 +519,7 @@ int dave_session_tick(struct dave_session *s, int64_t now_ns)
 					      memory_order_relaxed);
 		return session_recover(s, s->executed_id, now_ns);
 	}
-	return 0;
+	return session_codes_tick(s);
 }
 
 /* ---- what can be asked ------------------------------------------------------------------- */

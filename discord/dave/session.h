@@ -77,7 +77,7 @@ struct dave_session_ops {
 	/* Send one binary message, opcode included (26 or 28). data is the session's. */
 	void (*send_binary)(void *context, const uint8_t *data, size_t bytes);
 	/* One line for the log, without line end; never a secret. Each new epoch is told at info
-	 * with its privacy code. */
+	 * with its privacy code, each verification code worked out as well. */
 	void (*log)(void *context, enum dave_log_level level, const char *line);
 	/* State, epoch, members or privacy code changed: refresh what the local API shows. */
 	void (*changed)(void *context);
@@ -88,6 +88,7 @@ struct dave_session_config {
 	uint64_t channel_id; /* the voice channel of our own voice state: it is the group id */
 	const struct dave_identity *identity;
 	struct dave_media *media; /* outlives the session */
+	bool work_out_codes; /* verification codes of all members, one at each tick */
 	const struct dave_session_ops *ops;
 	void *context; /* passed to ops */
 };
@@ -131,7 +132,7 @@ int dave_session_move(struct dave_session *s, uint64_t channel_id, int64_t now_n
 
 /* Time passes: expires old keys, frees retired ones, starts recovery (op 31 with the last
  * transition id, then a fresh key package) after DAVE_FAILURES_MAX frames of one sender failed in a
- * row. */
+ * row; works out one verification code if asked to at creation. */
 #define DAVE_FAILURES_MAX 36
 int dave_session_tick(struct dave_session *s, int64_t now_ns);
 
@@ -147,6 +148,8 @@ size_t dave_session_members(const struct dave_session *s, uint64_t *user_ids, si
  * not a member. */
 int dave_session_verification_code(const struct dave_session *s, uint64_t user_id,
 				   char out[DAVE_VERIFICATION_CODE_DIGITS + 1]);
+/* Those that were worked out already, of present members: the i-th, NULL when there are no more. */
+const char *dave_session_code(const struct dave_session *s, size_t i, uint64_t *user_id);
 
 struct dave_session_stats {
 	uint64_t epochs, commits_sent, commits_won, commits_lost, welcomes, recoveries, refused;

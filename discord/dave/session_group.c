@@ -629,6 +629,7 @@ static int epoch_install(struct dave_session *s, struct mls_group *g, uint16_t t
 	session_log(s, DAVE_LOG_INFO,
 		    "end-to-end encrypted: epoch %llu, %zu members, privacy code %s",
 		    (unsigned long long)mls_group_epoch(g), mls_group_member_count(g), spaced);
+	session_codes_sweep(s);
 	session_transition(s, transition_id, s->version, own, true, now_ns);
 	session_changed(s);
 	return 0;
@@ -810,24 +811,4 @@ size_t dave_session_members(const struct dave_session *s, uint64_t *user_ids, si
 	if (max)
 		qsort(user_ids, n < max ? n : max, sizeof(*user_ids), compare_ids);
 	return n;
-}
-
-int dave_session_verification_code(const struct dave_session *s, uint64_t user_id,
-				   char out[DAVE_VERIFICATION_CODE_DIGITS + 1])
-{
-	uint8_t identity[IDENTITY_BYTES], own[MLS_PUBLIC_KEY_BYTES], print[DAVE_FINGERPRINT_BYTES];
-	struct mls_member m;
-	int rc;
-
-	put_be64(identity, user_id);
-	if (!s->current || user_id == s->user_id ||
-	    !mls_group_find(s->current, (struct mls_bytes){identity, sizeof(identity)}, &m))
-		return -ENOENT;
-	mls_signature_key_public(s->key, own);
-	rc = dave_fingerprint_pair(0, own, sizeof(own), s->user_id, m.signature_key.data,
-				   m.signature_key.len, user_id, print);
-	if (rc)
-		return rc;
-	return dave_code_display(print, sizeof(print), DAVE_VERIFICATION_CODE_DIGITS,
-				 DAVE_CODE_GROUP, out, DAVE_VERIFICATION_CODE_DIGITS + 1);
 }

@@ -52,6 +52,13 @@ struct held_message {
 	uint8_t (*refs)[MLS_HASH_BYTES]; /* of what it proposes and was not revoked since */
 };
 
+/* A member's verification code; stands as long as the member has that key. */
+struct member_code {
+	uint64_t user_id;
+	uint8_t key[MLS_PUBLIC_KEY_BYTES];
+	char code[DAVE_VERIFICATION_CODE_DIGITS + 1];
+};
+
 struct dave_session {
 	/* who and where */
 	uint64_t user_id, channel_id;
@@ -95,6 +102,9 @@ struct dave_session {
 	uint64_t waiting_no_key;  /* media's count of frames without a key at that time */
 
 	char privacy_code[DAVE_PRIVACY_CODE_DIGITS + 1];
+	bool work_out_codes, codes_due; /* due: of a member of the current group one is missing */
+	struct member_code *codes;
+	size_t code_count;
 	struct dave_session_stats stats;
 };
 
@@ -128,6 +138,13 @@ int session_proposals(struct dave_session *s, struct mls_bytes payload);
 int session_commit(struct dave_session *s, struct mls_bytes payload, int64_t now_ns);
 int session_welcome(struct dave_session *s, struct mls_bytes payload, int64_t now_ns);
 int session_error(int mls_error);
+
+/* ---- session_codes.c --------------------------------------------------------------------- */
+
+/* Forgets the codes of those who are not in the current group, or with another key. */
+void session_codes_sweep(struct dave_session *s);
+/* Works out one that is missing. -ENOMEM, -EIO. */
+int session_codes_tick(struct dave_session *s);
 void blob_clear(struct blob *b);
 /* Replaces the outstanding key package by one whose private keys are known; for known answers. */
 void dave_session_use_key_package(struct dave_session *s, struct mls_key_package *package);

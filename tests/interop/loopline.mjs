@@ -99,6 +99,12 @@ export class Loopline {
 		return found?.[1] ?? '';
 	}
 
+	/** Verification codes by user. */
+	async codes() {
+		const [{ verification_codes: codes }] = (await this.api('GET', '/v1/state')).media;
+		return new Map(codes.map(({ user_id, code }) => [user_id, code]));
+	}
+
 	/** A tone into `phone` for longer than any test runs. */
 	speak(seconds = 300) {
 		const second = Buffer.alloc(2 * rate), head = Buffer.alloc(44), bytes = seconds * second.length;

@@ -40,6 +40,11 @@ if (!existsSync(program)) {
 			await together(s, l, bots);
 			await allHear(bots, [l]);
 			await l.hears(bots);
+			for (const bot of bots) {
+				const { code } = await bot.ask({ cmd: 'verify', user: l.user });
+				await until(`the verification code of ${bot.name}`, async () => (await l.codes()).get(bot.user) === code);
+				if (!l.log.includes(code.replace(/(.{5})(?=.)/g, '$1 '))) throw new Error('the log lacks it');
+			}
 			// one leaves, and comes again
 			await bots[0].ask({ cmd: 'leave' });
 			await together(s, l, [bots[1]]);
