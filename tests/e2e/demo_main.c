@@ -122,8 +122,7 @@ static void live(const char *caller, const char *member)
 {
 	char env[3 * PATH_MAX];
 
-	snprintf(env, sizeof(env), "ALSA_CONFIG_PATH=%s ALSA_PLUGIN_DIR=%s LOOPLINE_RUNTIME_DIR=%s",
-		 w.conf, w.tool_plugin_dir, w.dir);
+	snprintf(env, sizeof(env), "ALSA_CONFIG_PATH=%s LOOPLINE_RUNTIME_DIR=%s", w.conf, w.dir);
 	simulator_ask(w.phone, "voice",
 		      "\"call\":\"caller\",\"voice\":{\"wav\":\"%s\",\"loop\":true}", caller);
 	simulator_ask(w.discord, "speak",

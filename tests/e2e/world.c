@@ -50,17 +50,27 @@ static int free_port(void)
 	return ntohs(sa.sin_port);
 }
 
-static void alsa_conf(const struct world *w, const char *path, bool create)
+/* ALSA's configuration with the plug-in of a build directory, as tests/unit/cable_env.c makes it and
+ * for its reasons: ours is read by a hook that comes after what the machine has, and the plug-in
+ * is named by its file, since ALSA_PLUGIN_DIR would hide those of the machine. */
+static void alsa_conf(const char *path, const char *build, bool create)
 {
-	char top[PATH_MAX], text[PATH_MAX + 512];
+	char top[PATH_MAX], text[3 * PATH_MAX], late[640];
 
 	if (!getcwd(top, sizeof(top)))
 		abort();
+	snprintf(late, sizeof(late), "%s.late", path);
 	snprintf(text, sizeof(text),
-		 "</usr/share/alsa/alsa.conf>\n<%s/alsa/cable/cable.conf>\n"
-		 "defaults.pcm.cable.create %s\n",
-		 top, create ? "yes" : "no");
+		 "</usr/share/alsa/alsa.conf>\n"
+		 "@hooks.1 { func load  files [ \"%s\" ]  errors true }\n",
+		 late);
 	write_file(path, 0644, text);
+	snprintf(text, sizeof(text),
+		 "<%s/alsa/cable/cable.conf>\n"
+		 "pcm_type.cable.lib \"%s/libasound_module_pcm_cable.so\"\n"
+		 "defaults.pcm.cable.create %s\n",
+		 top, build, create ? "yes" : "no");
+	write_file(late, 0644, text);
 }
 
 /* ---- the local API ---- */
@@ -188,18 +198,16 @@ static void wait_api(struct world *w, struct process *p, const char *socket_name
 
 static void start_service(struct world *w, struct process *p, const char *name, const char *ca)
 {
-	char program[PATH_MAX + 64], ca_env[640], conf_env[640], plugin_env[PATH_MAX + 64],
-		log[512];
+	char program[PATH_MAX + 64], ca_env[640], conf_env[640], log[512];
 	char config[512];
 	char dir_env[512], state_env[512];
 	const char *argv[] = {program, NULL, NULL, NULL};
-	const char *env[] = {ca_env, conf_env, plugin_env, dir_env, state_env, NULL};
+	const char *env[] = {ca_env, conf_env, dir_env, state_env, NULL};
 
 	snprintf(program, sizeof(program), "%s/loopline-%s", harness_build(), name);
 	snprintf(log, sizeof(log), "%s/%s.log", w->dir, name);
 	snprintf(ca_env, sizeof(ca_env), "CA_FILE=%s", ca);
 	snprintf(conf_env, sizeof(conf_env), "ALSA_CONFIG_PATH=%s", w->service_conf);
-	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->plugin_dir);
 	/* with a relay the Discord process meets the bridge through it, in a directory of its own */
 	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s%s", w->dir,
 		 w->relay && !strcmp(name, "discord") ? "/bot" : "");
@@ -334,7 +342,7 @@ bool world_logged(const struct process *p, const char *text, int ms)
 
 void world_start(struct world *w, const struct world_options *options)
 {
-	char program[PATH_MAX + 64];
+	char program[PATH_MAX + 64], plain[PATH_MAX];
 	struct stat st;
 
 	memset(w, 0, sizeof(*w));
@@ -347,14 +355,13 @@ void world_start(struct world *w, const struct world_options *options)
 		harness_failed("no temporary directory: %s", strerror(errno));
 	snprintf(w->conf, sizeof(w->conf), "%s/asound.conf", w->dir);
 	snprintf(w->service_conf, sizeof(w->service_conf), "%s/service-asound.conf", w->dir);
-	alsa_conf(w, w->conf, false);
-	alsa_conf(w, w->service_conf, true);
-	snprintf(w->plugin_dir, sizeof(w->plugin_dir), "%s", harness_build());
 	/* aplay cannot load a plug-in that was built with a sanitizer: it gets the plain one */
-	snprintf(w->tool_plugin_dir, sizeof(w->tool_plugin_dir), "%s", harness_build());
+	snprintf(plain, sizeof(plain), "%s", harness_build());
 	if (harness_patience() > 1 && !stat("build/libasound_module_pcm_cable.so", &st) &&
-	    !realpath("build", w->tool_plugin_dir))
+	    !realpath("build", plain))
 		harness_failed("no build directory: %s", strerror(errno));
+	alsa_conf(w->conf, plain, false);
+	alsa_conf(w->service_conf, harness_build(), true);
 	w->listen_port = free_port();
 	snprintf(program, sizeof(program), "%s/tests/sim_twilio", harness_build());
 	w->phone = simulator_start(program, w->dir, world_file(w, "sim_twilio.log"));
@@ -449,11 +456,10 @@ void world_check(struct world *w, const char *except)
 
 void tool_start(struct world *w, struct process *p, const char *const argv[])
 {
-	char conf_env[640], plugin_env[PATH_MAX + 64], dir_env[512], log[512];
-	const char *env[] = {conf_env, plugin_env, dir_env, NULL};
+	char conf_env[640], dir_env[512], log[512];
+	const char *env[] = {conf_env, dir_env, NULL};
 
 	snprintf(conf_env, sizeof(conf_env), "ALSA_CONFIG_PATH=%s", w->conf);
-	snprintf(plugin_env, sizeof(plugin_env), "ALSA_PLUGIN_DIR=%s", w->tool_plugin_dir);
 	snprintf(dir_env, sizeof(dir_env), "LOOPLINE_RUNTIME_DIR=%s", w->dir);
 	snprintf(log, sizeof(log), "%s/tool%d.log", w->dir, w->tools++);
 	process_start(p, argv[0], argv, env, NULL, log, -1, -1, PRIORITY_TOOL);
