@@ -73,7 +73,7 @@ static double bessel_i0(double x)
 static void make_table(struct kind *k)
 {
 	float *table;
-	double half = k->taps / 2.0;
+	double half = k->taps / 2.0, top = bessel_i0(k->beta);
 
 	if (posix_memalign((void **)&table, 64, sizeof(float) * (k->rows + 1) * k->taps) != 0)
 		return;
@@ -84,7 +84,7 @@ static void make_table(struct kind *k)
 			double x = (double)i - half + 1 - (double)p / k->rows;
 			double u = x / half;
 			double s = fabs(x) < 1e-9 ? 2 * k->cutoff : sin(2 * M_PI * k->cutoff * x) / (M_PI * x);
-			double w = fabs(u) < 1 ? bessel_i0(k->beta * sqrt(1 - u * u)) / bessel_i0(k->beta) : 0;
+			double w = fabs(u) < 1 ? bessel_i0(k->beta * sqrt(1 - u * u)) / top : 0;
 			tap[i] = s * w;
 			sum += tap[i];
 		}
@@ -101,12 +101,18 @@ static void make_tables(void)
 		make_table(&kinds[i]);
 }
 
+void resampler_prepare(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_tables);
+}
+
 /* ---- object ------------------------------------------------------------------------------- */
 
 int resampler_create(struct resampler **out, unsigned in_rate, unsigned out_rate,
 		     unsigned max_frames)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const struct kind *kind = NULL;
 
 	*out = NULL;
@@ -116,7 +122,7 @@ int resampler_create(struct resampler **out, unsigned in_rate, unsigned out_rate
 	}
 	if (!kind || max_frames == 0 || max_frames > RESAMPLER_MAX_FRAMES)
 		return -EINVAL;
-	pthread_once(&once, make_tables);
+	resampler_prepare();
 	if (!kind->table)
 		return -ENOMEM;
 	/* what one call can be handed: max_frames, or what max_frames output frames take */

@@ -33,6 +33,10 @@ int resampler_create(struct resampler **out, unsigned in_rate, unsigned out_rate
 		     unsigned max_frames);
 void resampler_destroy(struct resampler *r);
 
+/* Makes the tables now, which takes twenty million instructions: for who creates resamplers on a
+ * thread that must not be kept that long. */
+void resampler_prepare(void);
+
 /* Forgets all sound (silence is behind us), keeps the ratio. */
 void resampler_reset(struct resampler *r);
 

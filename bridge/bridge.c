@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alsa/resampler.h"
 #include "bridge/bridge_internal.h"
 #include "bridge/bridge_settings.h"
 #include "common/clock.h"
@@ -300,6 +301,7 @@ int bridge_create(struct bridge **out, struct loop *loop, struct settings *setti
 	b->loop = loop;
 	b->settings = settings_ref(settings);
 	own.user = b;
+	resampler_prepare(); /* and not when the first call comes, on the loop */
 	if ((err = load_waiting(b->waiting, settings, none)) ||
 	    (err = http_client_create(&b->http, loop, &http)) ||
 	    (err = twilio_api_create(&b->api, loop, b->http)) ||

@@ -3,7 +3,9 @@
  * main.c - loopline-bridge: phone calls on one side, ALSA loopback PCMs on the other.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,8 @@
 #include "common/loop.h"
 #include "common/notify.h"
 #include "common/settings.h"
+
+#define REALTIME_RANK 20
 
 struct process {
 	struct loop *loop;
@@ -61,6 +65,17 @@ static void on_signal(void *arg, int signo)
 	bridge_stop(p->bridge);
 }
 
+/* The loop carries the sound, so it is never kept waiting; but not before it runs. Starting takes a
+ * while (libraries, certificates, ALSA's configuration), and where there is one processor, what starts
+ * with the same rank as the other service's audio makes a hole in it. Our other threads, which
+ * wait for names, servers and devices, stay ordinary. */
+static bool rise(void)
+{
+	struct sched_param rank = {.sched_priority = REALTIME_RANK};
+
+	return sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &rank) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct process p = {0};
@@ -81,7 +96,7 @@ int main(int argc, char **argv)
 		if (p.watchdog_ms)
 			on_watchdog(&p);
 		notify_send("READY=1");
-		log_info("ready version=%s", LOOPLINE_VERSION);
+		log_info("ready version=%s realtime=%s", LOOPLINE_VERSION, rise() ? "yes" : "no");
 		loop_run(p.loop);
 	}
 	loop_timer_cancel(&p.watchdog);

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mutex.h"
 
 #define RETRY_MS   100
 #define WHY_BYTES  256
@@ -108,7 +109,7 @@ int opener_create(struct opener **out, struct port *const *ports, size_t count)
 	o->work = true;
 	for (size_t i = 0; i < count; i++)
 		o->entry[i].port = ports[i];
-	pthread_mutex_init(&o->mutex, NULL);
+	mutex_init(&o->mutex);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&o->wake, &attr);

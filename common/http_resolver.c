@@ -18,6 +18,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/mutex.h"
 
 #define MAX_THREADS 4
 #define MAX_JOBS    64
@@ -79,7 +80,7 @@ int resolver_create(struct resolver **out, struct loop *loop)
 		free(s);
 		return -ENOMEM;
 	}
-	pthread_mutex_init(&s->mutex, NULL);
+	mutex_init(&s->mutex);
 	s->loop = loop;
 	s->last = &s->first;
 	s->refs = 1;

@@ -12,6 +12,7 @@
 
 #include "common/http_internal.h"
 #include "common/log.h"
+#include "common/mutex.h"
 
 #define IDLE_POLL_MS 86400000 /* nothing to do but to be woken */
 #define BUSY_POLL_MS 1000
@@ -363,7 +364,7 @@ int http_worker_create(struct http_worker **out, struct loop *loop, const char *
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
-	pthread_mutex_init(&w->mutex, NULL);
+	mutex_init(&w->mutex);
 	w->loop = loop;
 	w->max_parallel = max_parallel;
 	w->submitted_last = &w->submitted;

@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop_internal.h"
+#include "common/mutex.h"
 
 #define EVENTS_A_TURN     32
 #define RUN_UNTIL_LOOK_MS 10
@@ -375,7 +376,7 @@ int loop_create(struct loop **out)
 	*out = NULL;
 	if (!loop)
 		return -ENOMEM;
-	pthread_mutex_init(&loop->mutex, NULL);
+	mutex_init(&loop->mutex);
 	loop->posted_last = &loop->posted_first;
 	loop->epoll_fd = loop->wake_fd = loop->signal_fd = -1;
 	err = open_descriptors(loop);

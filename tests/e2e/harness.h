@@ -31,8 +31,10 @@ const char *harness_build(void);
 
 /* ---- processes ---- */
 
-#define PRIORITY_SIMULATOR 22 /* the far side does not stutter because this machine compiles */
-#define PRIORITY_SERVICE   20
+/* The far side does not stutter because this machine compiles; nor does a handshake of its own keep the
+ * sound of the services (20) waiting where there is one processor. */
+#define PRIORITY_SIMULATOR 18
+#define PRIORITY_SERVICE   0 /* they raise themselves what carries sound */
 #define PRIORITY_TOOL      10
 
 struct process {
@@ -42,8 +44,8 @@ struct process {
 	int status; /* of waitpid, once it has ended */
 };
 
-/* priority: real-time (SCHED_FIFO) if it is allowed, as the units of the services have it, so that
- * a busy machine is not taken for a fault of what is tested; 0: ordinary. env: "NAME=value" list
+/* priority: real-time (SCHED_FIFO) if it is allowed, so that a busy machine is not taken for a fault
+ * of what is tested; 0: ordinary. env: "NAME=value" list
  * ending with NULL, added to ours (may be NULL). in, out: descriptors or -1 (/dev/null, log).
  * stderr goes to log, appended. */
 void process_start(struct process *p, const char *name, const char *const argv[],
@@ -69,7 +71,6 @@ struct world_options {
 struct world {
 	char dir[256];
 	char conf[320], service_conf[320]; /* ALSA's, for tools and for the services */
-	char plugin_dir[4096], tool_plugin_dir[4096];
 	int listen_port;
 	struct simulator *phone, *discord, *relay;
 	struct process bridge, bot;
