@@ -11,7 +11,10 @@
  * "beyond buffers": a blocking writer and a blocking reader in two processes; from the moment a
  * sample is due by the writer's own snd_pcm_delay() to the moment readi() returns it: what the
  * loopback itself adds. "ports, 5 ms tick": our PCM ports used as the two services use them; from
- * the call that writes a block to the return of the read that has its first frame.
+ * the call that writes a block to the return of the read that has its first frame. The same in
+ * frames, in the order in which the hardware pointers pass it: queued in front of the playback
+ * pointer when it was written, then until the capture pointer has passed it (what the loopback's
+ * own steps cost; small or negative where it copies ahead), then until it was read.
  */
 #include "alsa/port.h"
 
@@ -178,6 +181,7 @@ static void bench_blocking(const char *name, unsigned period)
 struct tick_writer {
 	struct port *port;
 	_Atomic double written[BLOCKS_MAX];
+	_Atomic int queued[BLOCKS_MAX]; /* frames between the playback pointer and its first */
 	_Atomic int stop;
 };
 
@@ -209,10 +213,20 @@ static void *tick_writer_run(void *arg)
 				buf[i] = (int16_t)block;
 			atomic_store(&w->written[block], now_s());
 			port_write(w->port, buf, 240, now_ns());
+			atomic_store(&w->queued[block],
+				     (int)port_delay_frames(w->port, now_ns()) - 240);
 		}
 		tick += 5000000;
 	}
 	return NULL;
+}
+
+static void print_frames(const char *what, double *frames, int n)
+{
+	if (n == 0)
+		return;
+	qsort(frames, (size_t)n, sizeof(*frames), by_value);
+	printf("%s p50 %.0f p99 %.0f", what, frames[n / 2], frames[n * 99 / 100]);
 }
 
 static void bench_ports(const char *name)
@@ -221,6 +235,8 @@ static void bench_ports(const char *name)
 	struct port_params in = {.name = name, .direction = PORT_CAPTURE};
 	struct tick_writer *w = calloc(1, sizeof(*w));
 	double *delays = calloc(BLOCKS_MAX, sizeof(double)), start;
+	double *queue = calloc(BLOCKS_MAX, sizeof(double)), *inside = calloc(BLOCKS_MAX, sizeof(double)),
+	       *age = calloc(BLOCKS_MAX, sizeof(double));
 	struct port_stats so, si;
 	struct port *reader;
 	pthread_t thread;
@@ -241,7 +257,7 @@ static void bench_ports(const char *name)
 		int16_t buf[PORT_BLOCK_MAX * 2];
 		struct pollfd fds[4];
 		unsigned k = port_poll_fill(reader, fds, 4);
-		size_t got;
+		size_t got, unread;
 		double at;
 
 		poll(fds, k, 100);
@@ -249,11 +265,17 @@ static void bench_ports(const char *name)
 			continue;
 		got = port_read(reader, buf, PORT_BLOCK_MAX, now_ns());
 		at = now_s();
+		unread = port_delay_frames(reader, now_ns());
 		for (size_t i = 0; i < got * port_channels(reader); i++)
 			if (buf[i] != 0 && buf[i] != last) {
 				last = buf[i];
-				if (now_s() - start > 1 && n < BLOCKS_MAX)
-					delays[n++] = at - atomic_load(&w->written[last]);
+				if (now_s() - start > 1 && n < BLOCKS_MAX) {
+					delays[n] = at - atomic_load(&w->written[last]);
+					queue[n] = atomic_load(&w->queued[last]);
+					age[n] = (double)(got - i / port_channels(reader) + unread);
+					inside[n] = delays[n] * 48000 - queue[n] - age[n];
+					n++;
+				}
 			}
 	}
 	atomic_store(&w->stop, 1);
@@ -264,10 +286,18 @@ static void bench_ports(const char *name)
 	print_delays(delays, n);
 	printf("; xruns %llu + %llu, lead %.1f ms\n", (unsigned long long)so.xruns,
 	       (unsigned long long)si.xruns, so.lead_frames / 48.0);
+	printf("%-22s ... frames by hw_ptr: ", name);
+	print_frames("queued", queue, n);
+	print_frames(", inside", inside, n);
+	print_frames(", unread", age, n);
+	printf("\n");
 	port_destroy(w->port);
 	port_destroy(reader);
 	free(w);
 	free(delays);
+	free(queue);
+	free(inside);
+	free(age);
 }
 
 /* ---- the cable of this build -------------------------------------------------------------- */
