@@ -37,6 +37,58 @@ void call_down(struct world *w, const char *name)
 	simulator_wait(w->phone, 5000, "call.ended", "call", name, NULL);
 }
 
+void call_both_hear(struct world *w, const char *call, int stream, const char *member_name,
+		    const char *stem, double caller_hz, double member_hz)
+{
+	struct track t;
+	double begin;
+	char path[600];
+
+	member_record(w, member_name, stem);
+	begin = (double)harness_now_ns() + 3e8;
+	harness_sleep_ms(6000);
+	member_recorded(w, member_name, stem, &t);
+	expect_tones_at("the member", &t, begin, TONES(caller_hz), TONES(member_hz));
+	track_free(&t);
+	simulator_ask(w->phone, "flush", "\"call\":\"%s\"", call);
+	snprintf(path, sizeof(path), "%s/rec/%s.%d", w->dir, call, stream);
+	track_load(&t, path, "heard");
+	expect_tones_at("the caller", &t, begin, TONES(member_hz), TONES(caller_hz));
+	track_free(&t);
+}
+
+void call_delays(struct world *w, const char *name, const char *member_name, int ms,
+		 struct delays *to_discord, struct delays *to_phone)
+{
+	struct track said, heard;
+	char said_stem[64], path[600];
+
+	snprintf(said_stem, sizeof(said_stem), "%s.%s", name, member_name);
+	simulator_ask(w->phone, "voice", "\"call\":\"%s\",\"voice\":{\"chirp\":{\"every_ms\":500}}",
+		      name);
+	member_record(w, member_name, name);
+	simulator_ask(w->discord, "speak",
+		      "\"member\":\"%s\",\"voice\":{\"chirp\":{\"every_ms\":500}},"
+		      "\"reference\":\"%s/rec/%s\"",
+		      member_name, w->dir, said_stem);
+	harness_sleep_ms(ms);
+	call_down(w, name);
+	simulator_ask(w->discord, "hush", "\"member\":\"%s\"", member_name);
+	simulator_wait(w->discord, 5000, "member.quiet", "member", member_name, NULL);
+	snprintf(path, sizeof(path), "%s/rec/%s.0", w->dir, name);
+	track_load(&said, path, "said");
+	member_recorded(w, member_name, name, &heard);
+	measure_delays(to_discord, &said, &heard, 500);
+	track_free(&said);
+	track_free(&heard);
+	track_load(&heard, path, "heard");
+	snprintf(path, sizeof(path), "%s/rec/%s", w->dir, said_stem);
+	track_load(&said, path, "packets");
+	measure_delays(to_phone, &said, &heard, 500);
+	track_free(&said);
+	track_free(&heard);
+}
+
 void calls_down(struct world *w)
 {
 	const cJSON *c, *list = cJSON_GetObjectItemCaseSensitive(simulator_ask(w->phone, "calls", "\"of\":\"all\""),
@@ -112,4 +164,14 @@ void expect_tones_at(const char *where, const struct track *t, double t_ns, cons
 {
 	expect_tones(where, t->wav.samples, t->wav.frames, t->wav.rate,
 		     track_sample(t, t_ns) / t->wav.rate, present, absent);
+}
+
+void expect_tones_in_file(const char *path, double from, const double *present, const double *absent)
+{
+	struct wav w;
+
+	if (wav_read(&w, path))
+		harness_failed("cannot read %s", path);
+	expect_tones(path, w.samples, w.frames, w.rate, from, present, absent);
+	wav_free(&w);
 }

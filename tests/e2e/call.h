@@ -20,6 +20,13 @@ void call_up(struct world *w, int line, const char *name, const char *voice, boo
 void call_settle(struct world *w, const char *name, const char *caller, const char *member_name,
 		 const char *member, const char *more);
 void call_down(struct world *w, const char *name);
+/* From now on both hear each other well for five seconds, and nobody himself. stream: which of the
+ * call's (it must be recorded); stem: of the member's recording. */
+void call_both_hear(struct world *w, const char *call, int stream, const char *member_name,
+		    const char *stem, double caller_hz, double member_hz);
+/* Both say chirps for so long, then the recorded call ends; the delays each way. */
+void call_delays(struct world *w, const char *name, const char *member_name, int ms,
+		 struct delays *to_discord, struct delays *to_phone);
 /* Hangs up whatever is still up. */
 void calls_down(struct world *w);
 
@@ -36,6 +43,8 @@ void expect_tones(const char *where, const float *x, size_t n, unsigned rate, do
 		  const double *present, const double *absent);
 void expect_tones_at(const char *where, const struct track *t, double t_ns, const double *present,
 		     const double *absent);
+/* The same for a recording of arecord. */
+void expect_tones_in_file(const char *path, double from, const double *present, const double *absent);
 
 #define TONES(...) ((const double[]){__VA_ARGS__, 0})
 #define NO_TONES   ((const double[]){0})

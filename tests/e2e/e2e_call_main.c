@@ -34,16 +34,6 @@ static void make_tone(const char *name, double hz, double seconds)
 	free(x);
 }
 
-static void expect_file(const char *path, double from, const double *present, const double *absent)
-{
-	struct wav w;
-
-	if (wav_read(&w, path))
-		UNIT_FAIL("cannot read %s", path);
-	expect_tones(path, w.samples, w.frames, w.rate, from, present, absent);
-	wav_free(&w);
-}
-
 /* The frequency oracle: everybody hears exactly those who are meant for him. */
 static void test_who_hears_whom(void)
 {
@@ -93,8 +83,8 @@ static void test_who_hears_whom(void)
 	expect_tones_at("the caller", &t, begin + 1e9, TONES(MEMBER, INTO_DISCORD),
 			TONES(CALLER, INTO_PHONE));
 	track_free(&t);
-	expect_file(phone_wav, 2, TONES(CALLER, INTO_PHONE), TONES(MEMBER, INTO_DISCORD));
-	expect_file(discord_wav, 2, TONES(MEMBER, INTO_DISCORD), TONES(CALLER, INTO_PHONE));
+	expect_tones_in_file(phone_wav, 2, TONES(CALLER, INTO_PHONE), TONES(MEMBER, INTO_DISCORD));
+	expect_tones_in_file(discord_wav, 2, TONES(MEMBER, INTO_DISCORD), TONES(CALLER, INTO_PHONE));
 	world_check(&W, NULL);
 }
 
@@ -214,39 +204,20 @@ static void test_quality(void)
 /* Delay each way by chirps: reported, bounded only by what would be a fault. */
 static void test_delay(void)
 {
-	struct track said, heard;
-	struct delays d;
+	struct delays out, in;
 
 	E2E_NEEDS_WORLD();
 	calls_down(&W);
 	call_up(&W, 0, "d", "{\"chirp\":{\"every_ms\":500}}", true, "");
-	member_record(&W, "ann", "delay");
-	simulator_ask(
-		W.discord, "speak",
-		"\"member\":\"ann\",\"voice\":{\"chirp\":{\"every_ms\":500}},\"reference\":\"%s\"",
-		world_file(&W, "rec/delaysaid"));
-	harness_sleep_ms(9000);
-	call_down(&W, "d");
-	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
-	simulator_wait(W.discord, 5000, "member.quiet", "member", "ann", NULL);
-	track_load(&said, world_file(&W, "rec/d.0"), "said");
-	member_recorded(&W, "ann", "delay", &heard);
-	measure_delays(&d, &said, &heard, 500);
-	printf("# phone to Discord: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", d.count, d.p50,
-	       d.p99, d.max);
-	CHECK(d.count >= 12);
-	CHECK(d.p50 > 0 && d.p50 < 200);
-	track_free(&said);
-	track_free(&heard);
-	track_load(&said, world_file(&W, "rec/delaysaid"), "packets");
-	track_load(&heard, world_file(&W, "rec/d.0"), "heard");
-	measure_delays(&d, &said, &heard, 500);
-	printf("# Discord to phone: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", d.count, d.p50,
-	       d.p99, d.max);
-	CHECK(d.count >= 12);
-	CHECK(d.p50 > 0 && d.p50 < 200);
-	track_free(&said);
-	track_free(&heard);
+	call_delays(&W, "d", "ann", 9000, &out, &in);
+	printf("# phone to Discord: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", out.count,
+	       out.p50, out.p99, out.max);
+	printf("# Discord to phone: %zu chirps, p50 %.1f ms, p99 %.1f, max %.1f\n", in.count,
+	       in.p50, in.p99, in.max);
+	CHECK(out.count >= 12);
+	CHECK(out.p50 > 0 && out.p50 < 200);
+	CHECK(in.count >= 12);
+	CHECK(in.p50 > 0 && in.p50 < 200);
 	world_check(&W, NULL);
 }
 

@@ -20,26 +20,6 @@ static void test_start(void)
 	member_in(&W, "ann", LOUNGE);
 }
 
-/* From now on both hear each other well for five seconds; stem: of the recordings to make. */
-static void both_hear(const char *call, int stream, const char *stem)
-{
-	struct track t;
-	double begin;
-	char path[600];
-
-	member_record(&W, "ann", stem);
-	begin = (double)harness_now_ns() + 3e8;
-	harness_sleep_ms(6000);
-	member_recorded(&W, "ann", stem, &t);
-	expect_tones_at("the member", &t, begin, TONES(CALLER), TONES(MEMBER));
-	track_free(&t);
-	simulator_ask(W.phone, "flush", "\"call\":\"%s\"", call);
-	snprintf(path, sizeof(path), "%s/rec/%s.%d", W.dir, call, stream);
-	track_load(&t, path, "heard");
-	expect_tones_at("the caller", &t, begin, TONES(MEMBER), TONES(CALLER));
-	track_free(&t);
-}
-
 static void start_call(const char *name)
 {
 	calls_down(&W); /* what a failed test left */
@@ -76,7 +56,7 @@ static void test_bridge_killed(void)
 	printf("# the caller heard the channel again after %.1f s\n",
 	       (double)(back - killed) / 1e9);
 	world_wait_channel(&W, 0, "connected", 15000);
-	both_hear("kb", 1, "kb");
+	call_both_hear(&W, "kb", 1, "ann", "kb", CALLER, MEMBER);
 	end_call("kb");
 	world_check(&W, NULL);
 }
@@ -97,7 +77,7 @@ static void test_bot_killed(void)
 	world_wait_channel(&W, 0, "connected", 15000);
 	printf("# sound in Discord again after %.1f s\n",
 	       (double)(harness_now_ns() - killed) / 1e9);
-	both_hear("kd", 0, "kd");
+	call_both_hear(&W, "kd", 0, "ann", "kd", CALLER, MEMBER);
 	end_call("kd");
 	world_check(&W, NULL);
 }
@@ -109,7 +89,7 @@ static void test_stream_dropped(void)
 	start_call("sd");
 	simulator_ask(W.phone, "hangup", "\"call\":\"sd\",\"how\":\"drop\"");
 	simulator_wait(W.phone, 10000, "stream.first_sound", "call", "sd", NULL);
-	both_hear("sd", 1, "sd");
+	call_both_hear(&W, "sd", 1, "ann", "sd", CALLER, MEMBER);
 	end_call("sd");
 	world_check(&W, NULL);
 }
@@ -121,7 +101,7 @@ static void test_gateway_resumed(void)
 	start_call("gr");
 	simulator_ask(W.discord, "gateway", "\"do\":\"drop\"");
 	simulator_wait(W.discord, 15000, "gateway.resume", "known", "true", NULL);
-	both_hear("gr", 0, "gr");
+	call_both_hear(&W, "gr", 0, "ann", "gr", CALLER, MEMBER);
 	CHECK(!simulator_seen(W.discord, "voice.closed", NULL));
 	CHECK(!simulator_seen(W.discord, "gateway.identify", NULL));
 	simulator_ask(W.discord, "gateway", "\"do\":\"op7\"");
@@ -140,7 +120,7 @@ static void test_gateway_session_lost(void)
 	simulator_wait(W.discord, 20000, "gateway.identify", "token_ok", "true", NULL);
 	simulator_wait(W.discord, 20000, "voice.ready", NULL);
 	simulator_wait(W.discord, 15000, "voice.spurt", NULL);
-	both_hear("gl", 0, "gl");
+	call_both_hear(&W, "gl", 0, "ann", "gl", CALLER, MEMBER);
 	end_call("gl");
 	world_check(&W, NULL);
 }
@@ -154,7 +134,7 @@ static void test_voice_resumed(void)
 	simulator_wait(W.discord, 15000, "voice.resume", "accepted", "true", NULL);
 	simulator_ask(W.discord, "voice", "\"do\":\"drop\"");
 	simulator_wait(W.discord, 15000, "voice.resume", "accepted", "true", NULL);
-	both_hear("vr", 0, "vr");
+	call_both_hear(&W, "vr", 0, "ann", "vr", CALLER, MEMBER);
 	CHECK(!simulator_seen(W.discord, "voice.identify", NULL));
 	end_call("vr");
 	world_check(&W, NULL);
@@ -168,7 +148,7 @@ static void test_voice_session_invalid(void)
 	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
 	simulator_wait(W.discord, 30000, "voice.ready", NULL);
 	simulator_wait(W.discord, 15000, "voice.spurt", NULL);
-	both_hear("vi", 0, "vi");
+	call_both_hear(&W, "vi", 0, "ann", "vi", CALLER, MEMBER);
 	end_call("vi");
 	world_check(&W, NULL);
 }
@@ -181,7 +161,7 @@ static void test_server_moves(void)
 	simulator_ask(W.discord, "server_move", "\"guild\":\"" GUILD "\",\"null_first_ms\":700");
 	simulator_wait(W.discord, 20000, "voice.ready", NULL);
 	simulator_wait(W.discord, 15000, "voice.spurt", NULL);
-	both_hear("sm", 0, "sm");
+	call_both_hear(&W, "sm", 0, "ann", "sm", CALLER, MEMBER);
 	end_call("sm");
 	world_check(&W, NULL);
 }

@@ -344,6 +344,88 @@ static void test_pulseaudio_as_a_client(void)
 	check_present("pulse-said.wav", 1, 0, 1234);
 }
 
+/* The block of PipeWire's configuration, as it stands in the comments. */
+static void write_pipewire_conf(const char *name)
+{
+	const char *at = strstr(example, "\n#\tcontext.objects = ["), *end;
+	FILE *f;
+
+	CHECK(at != NULL);
+	end = strstr(at, "\n#\t]\n");
+	CHECK(end != NULL);
+	f = fopen(cable_env_file(name), "w");
+	CHECK(f != NULL);
+	for (at++; at < end + 2; at = strchr(at, '\n') + 1)
+		fprintf(f, "%.*s\n", (int)strcspn(at + 1, "\n"), at + 1);
+	CHECK(fclose(f) == 0);
+}
+
+static bool pipewire_has(const char *node)
+{
+	char cmd[256];
+	int status = -1;
+
+	snprintf(cmd, sizeof(cmd), "pw-cli ls Node 2>&1 | grep -q 'node.name = \"%s\"'", node);
+	for (int i = 0; i < 100 && status != 0; i++) {
+		test_sleep_ms(100);
+		status = cable_env_wait(shell(NULL, cmd), 10000);
+	}
+	return status == 0;
+}
+
+static void test_pipewire_as_a_client(void)
+{
+	pid_t daemon, session, r;
+	int status;
+
+	need("pipewire");
+	need("wireplumber");
+	need("pw-cat");
+	need("pw-cli");
+	need("dbus-run-session");
+	run_ok("mkdir -p -m 700 xdg config/pipewire/pipewire.conf.d home", 5000);
+	write_pipewire_conf("config/pipewire/pipewire.conf.d/loopline.conf");
+	setenv("XDG_RUNTIME_DIR", cable_env_file("xdg"), 1);
+	setenv("XDG_CONFIG_HOME", cable_env_file("config"), 1);
+	setenv("HOME", cable_env_file("home"), 1);
+	unsetenv("PULSE_SERVER");
+	daemon = shell("pipewire.log", "exec pipewire");
+	status = -1;
+	for (int i = 0; i < 100 && status != 0; i++) {
+		test_sleep_ms(100);
+		status = cable_env_wait(shell(NULL, "pw-cli info 0 2>&1 | grep -q id:"), 10000);
+	}
+	session = shell("wireplumber.log", "exec dbus-run-session -- wireplumber");
+	if (!pipewire_has("callers") || !pipewire_has("to-channel")) {
+		kill(session, SIGTERM);
+		kill(daemon, SIGTERM);
+		cable_env_wait(session, 5000);
+		cable_env_wait(daemon, 5000);
+		UNIT_FAIL("PipeWire does not have the example's nodes: %s",
+			  cable_env_text(cable_env_file("pipewire.log")));
+	}
+	/* pw-cat hears what aplay plays; arecord hears what pw-cat plays */
+	r = shell("pw-record.log", "timeout -s INT 4 pw-cat --record --target callers --rate 48000 "
+				   "--channels 1 --format s16 pw-heard.wav");
+	test_sleep_ms(1500);
+	run_ok("aplay -q -D phone tone440.wav", 20000);
+	cable_env_wait(r, 20000);
+	r = shell(NULL, RECORD "phone pw-said.wav");
+	test_sleep_ms(300);
+	status = cable_env_wait(shell("pw-play.log", "pw-cat --playback --target to-channel "
+						     "tone1234.wav"),
+				20000);
+	CHECK_INT(cable_env_wait(r, 20000), 0);
+	kill(session, SIGTERM);
+	cable_env_wait(session, 5000);
+	kill(daemon, SIGTERM);
+	cable_env_wait(daemon, 5000);
+	CHECK_INT(status, 0);
+	run_ok("sox -q pw-heard.wav -b 16 pw-heard-plain.wav", 20000);
+	check_present("pw-heard-plain.wav", 1, 0, 440);
+	check_present("pw-said.wav", 1, 0, 1234);
+}
+
 /* The services' part: the cables of lines 0, 1 and 7. */
 static void make_cables(void)
 {
@@ -386,5 +468,6 @@ int main(void)
 	UNIT(test_monitor_a_call);
 	UNIT(test_filter_in_between);
 	UNIT(test_pulseaudio_as_a_client);
+	UNIT(test_pipewire_as_a_client);
 	return unit_done();
 }

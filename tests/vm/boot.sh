@@ -1,9 +1,10 @@
 #!/bin/bash
 # boot.sh - runs a script on Debian's own kernel with the real snd-aloop, in software emulation.
 #
-# usage: boot.sh [--systemd] [--overlay DIR] [--limit SECONDS] [--keep] SCRIPT [WORKDIR]
+# usage: boot.sh [--systemd] [--overlay DIR] [--lower DIR] [--limit SECONDS] [--keep] SCRIPT [WORKDIR]
 #   --systemd         systemd is process 1 and the script one of its units
 #   --overlay DIR     copied over the guest's root before it boots (units, modprobe.d, asound.conf …)
+#   --lower DIR       laid over this machine's root, not copied (packages that it does not have)
 #   --limit SECONDS   the guest is ended after this long (default 300)
 #   --keep            keep the console's log and say where
 #
@@ -13,12 +14,18 @@
 # is the script's, or 124 at the limit, 125 when the guest could not run, 77 when this machine
 # lacks something (said on stderr).
 #
+# The guest's time is its own: its clocks count the instructions that it executes, one processor of a
+# thousand million a second, and jump where it has nothing to do. So it is never late, however
+# slow or busy this machine is: sound there has no holes that this machine made, delays are what they
+# are on a real kernel of HZ=250, and a run costs about a processor's time for as long as it takes
+# (idle time costs nothing, busy time two to three times its length).
+#
 # Needs root, amd64, and: qemu-system-x86 busybox-static kmod cpio xz-utils, systemd and udev for
-# --systemd. VM_MEM (MiB, 1024) and VM_CPUS (2) may be set.
+# --systemd. VM_MEM (MiB, 1024) may be set.
 set -euo pipefail
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
-systemd=no overlay= limit=300 keep=no
+systemd=no overlay= lower= limit=300 keep=no
 
 lack() { echo "boot.sh: $*" >&2; exit 77; }
 broken() { echo "boot.sh: $*" >&2; exit 125; }
@@ -28,6 +35,7 @@ while [[ ${1:-} == --* ]]; do
 	--systemd) systemd=yes ;;
 	--keep) keep=yes ;;
 	--overlay) overlay=$2; shift ;;
+	--lower) lower=$2; shift ;;
 	--limit) limit=$2; shift ;;
 	*) broken "unknown option $1" ;;
 	esac
@@ -61,12 +69,12 @@ trap finish EXIT
 
 # ---- the initramfs: mounts the root, then hands over ---------------------------------------
 ram=$tmp/ram
-mkdir -p "$ram"/{bin,dev,proc,sys,low,rw,root,vm}
+mkdir -p "$ram"/{bin,dev,proc,sys,low,lower,rw,root,vm}
 cp -a "$kernel/root/lib" "$ram/"
 cp "$busybox" "$ram/bin/busybox"
 cp "$script" "$ram/vm/script"
 [ -z "$overlay" ] || cp -a "$overlay" "$ram/vm/overlay"
-printf 'systemd=%q\nworkdir=%q\nrelease=%q\n' "$systemd" "$workdir" "$release" >"$ram/vm/conf"
+printf 'systemd=%q\nworkdir=%q\nrelease=%q\nlower=%q\n' "$systemd" "$workdir" "$release" "$lower" >"$ram/vm/conf"
 
 cat >"$ram/init" <<'EOF'
 #!/bin/busybox sh
@@ -83,7 +91,12 @@ done
 options=trans=virtio,version=9p2000.L,msize=262144
 mount -t 9p -o $options,cache=loose,ro host /low || give_up "cannot mount the host's root"
 mount -t tmpfs -o mode=755 rw /rw && mkdir /rw/upper /rw/work
-mount -t overlay -o lowerdir=/low,upperdir=/rw/upper,workdir=/rw/work root /root || give_up "cannot mount the overlay"
+layers=/low
+if [ -n "$lower" ]; then
+	mount -t 9p -o $options,cache=loose,ro lower /lower || give_up "cannot mount what lies over the root"
+	layers=/lower:/low
+fi
+mount -t overlay -o lowerdir=$layers,upperdir=/rw/upper,workdir=/rw/work root /root || give_up "cannot mount the overlay"
 mkdir -p "/root/lib/modules/$release"
 cp -a "/lib/modules/$release/." "/root/lib/modules/$release/"
 : >/root/etc/fstab
@@ -127,6 +140,11 @@ ExecStart=/run/vm/runner
 X
 for unit in systemd-timesyncd.service systemd-networkd.service systemd-firstboot.service apt-daily.timer; do
 	ln -sf /dev/null /root/etc/systemd/system/$unit
+done
+# No units made of what this machine has: they cost time at each reload as well.
+mkdir -p /root/etc/systemd/system-generators
+for generator in /root/lib/systemd/system-generators/* /root/usr/lib/systemd/system-generators/*; do
+	ln -sf /dev/null "/root/etc/systemd/system-generators/${generator##*/}"
 done
 exec switch_root /root /lib/systemd/systemd --unit=vm.target
 EOF
@@ -172,7 +190,7 @@ exec 3<>"$tmp/out"
 cat "$tmp/out" 3>&- &
 printer=$!
 timeout -k 5 "$limit" qemu-system-x86_64 \
-	-accel tcg,thread=multi -cpu max -m "${VM_MEM:-1024}" -smp "${VM_CPUS:-2}" \
+	-accel tcg,thread=single -icount shift=0,sleep=off -rtc clock=vm -cpu max -m "${VM_MEM:-1024}" -smp 1 \
 	-nodefaults -no-user-config -display none -no-reboot -nic none \
 	-kernel "$kernel/vmlinuz" -initrd "$tmp/initramfs.gz" \
 	-append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off" \
@@ -181,6 +199,7 @@ timeout -k 5 "$limit" qemu-system-x86_64 \
 	-chardev "file,id=status,path=$tmp/status" -device virtserialport,chardev=status,name=status \
 	-virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
 	-virtfs "local,path=$workdir,mount_tag=work,security_model=none,multidevs=remap" \
+	${lower:+-virtfs "local,path=$lower,mount_tag=lower,security_model=none,readonly=on,multidevs=remap"} \
 	</dev/null 2>"$tmp/qemu.err" 3>&- &
 qemu=$!
 ended=0

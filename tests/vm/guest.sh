@@ -21,19 +21,21 @@ run() { # run NAME LIMIT: a test, with a time limit
 	else
 		wait $pid; status=$?
 	fi
+	# lines of the programs inside are passed on, and their figures
+	local inside='s/^(ok|skip|not ok) test_/\1 vm_test_/p; /^# /p'
 	case $status in
-	0) echo "ok vm_$1"; sed -nE 's/^(ok|skip) test_/\1 vm_test_/p' "$work/$1.log" ;;
+	0) sed -nE "$inside" "$work/$1.log"; echo "ok vm_$1" ;;
 	77) echo "skip vm_$1: $(tail -n 1 "$work/$1.log")" ;;
-	*) sed -nE 's/^(ok|skip|not ok) test_/\1 vm_test_/p' "$work/$1.log"
+	*) sed -nE "$inside" "$work/$1.log"
 	   echo "not ok vm_$1: status $status after $((SECONDS - start)) s; last lines:"
 	   tail -n 15 "$work/$1.log" | sed 's/^/    /'; failed=1 ;;
 	esac
 }
 as() { local user=$1; shift; setpriv --reuid="$user" --regid="$user" --init-groups env HOME=/tmp "$@"; }
-# FILE HZ [CHANNEL]: the amplitude that a tone has in its best quarter second. Tones are 8000. Emulation
-# is slow and several programs at once starve each other, so even that may have holes: hence the
-# low floor. Exact levels are checked where time is real.
-present() { local l; l=$("$bin/tone_level" "$@"); echo "$1: $2 Hz at $l"; [ "$l" -gt 3000 ] && [ "$l" -lt 9000 ]; }
+# FILE HZ [CHANNEL]: the amplitude that a tone has in its best quarter second. Tones are 8000; what is
+# measured is less where ALSA's conversion moves them: with periods of 384 frames it plays a
+# file of 44.1 kHz 0.2 % fast (352 of its frames as 384, not 352.8).
+present() { local l; l=$("$bin/tone_level" "$@"); echo "$1: $2 Hz at $l"; [ "$l" -gt 7600 ] && [ "$l" -lt 8400 ]; }
 absent() { local l; l=$("$bin/tone_level" "$@"); echo "$1: $2 Hz at $l"; [ "$l" -lt 25 ]; }
 tone() { sox -n -r "$3" -c "$4" -b 16 "$work/$1" synth "$5" sine "$2" vol 0.2441; } # amplitude 8000
 
@@ -47,6 +49,8 @@ test_card_belongs_to_the_group() {
 	for node in /dev/snd/controlC20 /dev/snd/pcmC20D0p /dev/snd/pcmC20D0c /dev/snd/pcmC20D1p /dev/snd/pcmC20D1c; do
 		[ "$(stat -c '%G %a' $node)" = "loopline 660" ]
 	done
+	udevadm info /sys/class/sound/card20 | grep -x 'E: PULSE_IGNORE=1'
+	udevadm info /sys/class/sound/card20 | grep -x 'E: ACP_IGNORE=1'
 	[ "$(stat -c '%U:%G %a' /run/loopline)" = "loopline:loopline 2750" ]
 }
 
@@ -54,8 +58,8 @@ test_card_belongs_to_the_group() {
 # A member of the group records, two at once; two others play into it at once, in odd formats.
 test_members_record_and_play() {
 	local p q
-	tone eight.wav 440 8000 1 4
-	tone fortyfour.wav 1234 44100 2 4
+	tone eight.wav 1234 8000 1 4
+	tone fortyfour.wav 440 44100 2 4
 	as alice arecord -q -D phone -f S16_LE -r 48000 -c 1 -d 7 "$work/a.wav" & p=$!
 	as dave arecord -q -D phone:0 -f S16_LE -r 48000 -c 1 -d 7 "$work/b.wav" & q=$!
 	as alice arecord -q -D discord -f S16_LE -r 48000 -c 1 -d 7 "$work/c.wav" &
@@ -126,9 +130,9 @@ test_delay_on_the_card() {
 		# by a hook, which comes after the one that reads /etc/asound.conf
 		printf '%s\n' '</usr/share/alsa/alsa.conf>' \
 			'@hooks.1 { func load  files [ "/tmp/delay.conf" ]  errors true }' >/tmp/delay-top.conf
-		echo "== period $period, emulated, HZ=250"
-		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" phone:7 4 "$period"
-		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" discord:7 4 "$period"
+		echo "# period $period, emulated, HZ=250"
+		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" phone:7 4 "$period" | sed 's/^/# /'
+		ALSA_CONFIG_PATH=/tmp/delay-top.conf "$bin/bench_pcm" discord:7 4 "$period" | sed 's/^/# /'
 	done
 }
 

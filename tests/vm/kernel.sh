@@ -13,6 +13,8 @@ export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 modules=("$@")
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/loopline-vm
 mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9 # several runs may find it empty at once
 
 fail() { echo "kernel.sh: $*" >&2; exit 1; }
 

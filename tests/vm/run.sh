@@ -6,7 +6,8 @@
 # The machine's root is this machine's, read-only, with what `make install` makes laid over it; see
 # boot.sh. Prints one "ok", "not ok" or "skip" line a test, and "N passed, N failed, N skipped" last.
 # Where no virtual machine can be had there is one skipped test, with the reason.
-# VM_LIMIT (seconds, 1200) bounds the run; VM_ONLY=part of a name chooses tests. Recordings and logs stay in BUILD/vm.
+# VM_LIMIT (seconds, 1200) bounds the run; VM_ONLY=part of a name chooses tests, VM_PART among those of the
+# services. Recordings and logs stay in BUILD/vm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C.UTF-8
@@ -28,6 +29,8 @@ no_vm() {
 [ "$(id -u)" -eq 0 ] || no_vm "needs root"
 [ -x /lib/systemd/systemd ] || no_vm "needs package systemd"
 [ -x /lib/systemd/systemd-udevd ] || no_vm "needs package udev"
+command -v sox >/dev/null || no_vm "needs package sox"
+command -v arecord >/dev/null || no_vm "needs package alsa-utils"
 
 make -s install BUILD="$build" DESTDIR="$overlay" >"$work/install.log" 2>&1 ||
 	{ cat "$work/install.log"; echo "not ok vm_install: make install failed"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
@@ -57,9 +60,12 @@ cat >"$work/conf" <<X
 top=$PWD
 build=$build
 only=${VM_ONLY:-}
+export VM_PART=${VM_PART:-}
 X
+# Clients of the worked examples; where they cannot be had those examples are skipped in there.
+lower=$(tests/vm/packages.sh pulseaudio pulseaudio-utils pipewire wireplumber 2>"$work/packages.err") || lower=
 status=0
-tests/vm/boot.sh --systemd --overlay "$overlay" --limit "${VM_LIMIT:-1200}" "$script" "$work" \
+tests/vm/boot.sh --systemd --overlay "$overlay" ${lower:+--lower "$lower"} --limit "${VM_LIMIT:-1200}" "$script" "$work" \
 	>"$work/out" 2>"$work/boot.err" || status=$?
 [ $status -ne 77 ] || no_vm "$(tail -n 1 "$work/boot.err")"
 cat "$work/out"
