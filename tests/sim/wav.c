@@ -117,6 +117,8 @@ int sim_wav_create(struct sim_wav_writer **out, const char *path, int rate, int 
 
 void sim_wav_append(struct sim_wav_writer *w, const int16_t *samples, size_t frames)
 {
+	if (frames == 0) /* of a stream that never was: there are no samples at all */
+		return;
 	w->frames += (uint32_t)fwrite(samples, 2 * (size_t)w->channels, frames, w->f);
 }
 
