@@ -30,8 +30,10 @@ void identify_budget_learn(struct identify_budget *b, int64_t now_ms, int64_t re
 int64_t identify_budget_wait_ms(const struct identify_budget *b, int64_t now_ms)
 {
 	int64_t left = b->reset_ms - now_ms;
+	if (left > DAY_MS) /* the clock was set back, or the file is not what we wrote */
+		left = DAY_MS;
 	if (b->remaining == 0 && left > 0)
-		return left < DAY_MS ? left : DAY_MS;
+		return left;
 	int64_t spacing = IDENTIFY_SPACING_MS;
 	if (b->remaining > 0 && b->remaining < IDENTIFY_SPREAD && left > 0 &&
 	    left / b->remaining > spacing)

@@ -428,6 +428,9 @@ static void test_budget_spacing(void)
 	CHECK_INT(identify_budget_wait_ms(&b, 1005000), 0);
 	/* the clock was set back: never longer than one spacing */
 	CHECK_INT(identify_budget_wait_ms(&b, 5000), IDENTIFY_SPACING_MS);
+	/* set back by years while few are left: they are spread over a day, not over the years */
+	b = (struct identify_budget){.last_ms = 1, .reset_ms = 1800000000000, .remaining = 10};
+	CHECK(identify_budget_wait_ms(&b, 1000) <= 24 * 3600 * 1000LL / 10);
 }
 
 /* A crash loop that identifies whenever it may uses at most the budget of a day in a day. */
