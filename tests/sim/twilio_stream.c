@@ -467,6 +467,8 @@ void stream_end(struct stream *s, const char *how)
 			cJSON_AddItemToObject(o, "stop", sim_obj("ss", "accountSid", c->t->account_sid,
 								 "callSid", c->sid));
 			send_json(s, o);
+			if (s->ended) /* the connection was gone already, and said so */
+				return;
 		}
 		sim_ws_close(s->ws, 1000, NULL);
 	}
