@@ -390,6 +390,8 @@ static void datagram(struct front *f, bool up)
 					      (struct sockaddr *)&f->peer, sizeof(f->peer));
 		}
 	}
+	if (!up && errno == ECONNREFUSED)
+		udp_shut(f);
 }
 
 static void front_ready(void *ctx, uint32_t events)
