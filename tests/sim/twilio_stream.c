@@ -438,6 +438,8 @@ static void ws_closed(void *ctx, int code, const char *why)
 	struct stream *s = ctx;
 	struct call *c = s->call;
 
+	if (s->ended) /* we were closing it ourselves */
+		return;
 	finish(s, "peer", code);
 	call_stream_over(c);
 }
@@ -470,6 +472,7 @@ void stream_end(struct stream *s, const char *how)
 			if (s->ended) /* the connection was gone already, and said so */
 				return;
 		}
+		s->ended = true; /* the close itself may find that the connection is gone */
 		sim_ws_close(s->ws, 1000, NULL);
 	}
 	finish(s, "us", 1000);
