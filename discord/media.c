@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -67,7 +66,7 @@ struct media {
 	int slot_count;
 
 	struct spsc *to_audio, *to_control;
-	int wake_audio, wake_control, timer; /* eventfd, eventfd, timerfd */
+	int wake_audio, wake_control; /* eventfds */
 	struct loop_watch *watch;
 	pthread_t thread;
 	bool running, realtime;
@@ -175,53 +174,40 @@ static bool commands_run(struct media *m, int64_t now_ns)
 	return true;
 }
 
-static void timer_arm(int fd, int64_t at_ns)
-{
-	struct itimerspec when = {0};
-	if (at_ns != INT64_MAX) {
-		when.it_value.tv_sec = at_ns / NS_PER_SEC;
-		when.it_value.tv_nsec = at_ns % NS_PER_SEC;
-	}
-	timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
 static void *audio_thread(void *arg)
 {
 	struct media *m = arg;
-	struct pollfd fds[2 + MEDIA_LINES_MAX];
-	int64_t armed_ns = INT64_MAX;
+	struct pollfd fds[1 + MEDIA_LINES_MAX];
+	int64_t next_ns = INT64_MAX;
 	for (;;) {
-		nfds_t n = 2;
+		int64_t now_ns = clock_mono_ns(), wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+		struct timespec wait = {wait_ns / NS_PER_SEC, wait_ns % NS_PER_SEC};
+		nfds_t n = 1;
 		fds[0] = (struct pollfd){.fd = m->wake_audio, .events = POLLIN};
-		fds[1] = (struct pollfd){.fd = m->timer, .events = POLLIN};
 		for (int i = 0; i < m->slot_count; i++) /* poll() skips fd -1 */
 			fds[n++] = (struct pollfd){.fd = media_line_fd(m->slots[i].sound),
 						   .events = POLLIN};
-		if (poll(fds, n, -1) < 0 && errno != EINTR)
-			usleep(1000); /* out of memory in the kernel: no busy loop */
-		int64_t now_ns = clock_mono_ns();
+		/* ppoll() and no timerfd: that would be two more system calls for each block */
+		if (ppoll(fds, n, next_ns == INT64_MAX ? NULL : &wait, NULL) < 0) {
+			if (errno != EINTR)
+				usleep(1000); /* out of memory in the kernel: no busy loop */
+			continue;
+		}
+		now_ns = clock_mono_ns();
 		if (fds[0].revents) {
 			drain(m->wake_audio);
 			m->answers = m->pings;
 			if (!commands_run(m, now_ns))
 				return NULL;
 		}
-		if (fds[1].revents) {
-			drain(m->timer);
-			armed_ns = INT64_MAX;
-		}
-		int64_t next_ns = INT64_MAX;
+		next_ns = INT64_MAX;
 		for (int i = 0; i < m->slot_count; i++) {
 			struct media_line *l = m->slots[i].sound;
-			if (fds[2 + i].revents)
+			if (fds[1 + i].revents)
 				media_line_receive(l, now_ns);
 			int64_t at_ns = media_line_step(l, now_ns + TIMER_SLACK_NS);
 			if (at_ns < next_ns)
 				next_ns = at_ns;
-		}
-		if (next_ns != armed_ns) {
-			timer_arm(m->timer, next_ns);
-			armed_ns = next_ns;
 		}
 	}
 }
@@ -273,8 +259,7 @@ int media_create(struct media **out, struct loop *loop, const struct media_event
 	m->events = *events;
 	m->wake_audio = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	m->wake_control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	int err = m->wake_audio < 0 || m->wake_control < 0 || m->timer < 0 ? -errno : 0;
+	int err = m->wake_audio < 0 || m->wake_control < 0 ? -errno : 0;
 	if (err == 0)
 		err = spsc_create(&m->to_audio, COMMANDS, sizeof(struct command));
 	if (err == 0)
@@ -381,8 +366,6 @@ void media_destroy(struct media *m)
 		close(m->wake_audio);
 	if (m->wake_control >= 0)
 		close(m->wake_control);
-	if (m->timer >= 0)
-		close(m->timer);
 	free(m);
 }
 

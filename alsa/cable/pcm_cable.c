@@ -8,7 +8,8 @@
  * A stream is put on the clock when it is triggered: stream frame 0 is the cable frame of that
  * moment, the hardware pointer is what has gone by since. One timerfd per handle is armed for the
  * frame at which the application would be woken; it is level triggered and never read, since
- * setting it anew clears it.
+ * setting it anew clears it. Who has never asked for descriptors has a clock of his own, as our
+ * services have: for him it is left alone (a system call for each block moved).
  *
  * Errors inside the audio path are -ENODEV (the file is gone or cut) and become state
  * DISCONNECTED, which is how a pulled-out card looks to applications.
@@ -42,6 +43,7 @@ struct pcm_cable {
 	snd_pcm_uframes_t seen_appl;
 	int64_t next_check; /* cable frame */
 	bool gone;
+	bool polled; /* the application has asked for descriptors */
 
 	snd_pcm_uframes_t boundary, avail_min;
 	bool free_running; /* stop_threshold >= boundary: never an xrun */
@@ -120,6 +122,8 @@ static void timer_arm(struct pcm_cable *p, int64_t applied)
 {
 	struct itimerspec when = {0};
 
+	if (!p->polled)
+		return;
 	if (p->start >= 0) {
 		int64_t target, ns;
 
@@ -297,6 +301,7 @@ static int cable_cb_poll_descriptors(snd_pcm_ioplug_t *io, struct pollfd *fds, u
 
 	if (space < 1)
 		return 0;
+	p->polled = true;
 	timer_arm(p, position_applied(p));
 	*fds = (struct pollfd){.fd = io->poll_fd, .events = POLLIN | POLLERR | POLLNVAL};
 	return 1;
