@@ -33,7 +33,7 @@ else
 HARDEN  += -D_FORTIFY_SOURCE=2
 endif
 ifdef COVERAGE
-OPT     := -O0 --coverage
+OPT     := -O0 --coverage -Wno-maybe-uninitialized
 LDHARDEN += --coverage
 endif
 CFLAGS  ?= -g
@@ -184,7 +184,7 @@ bench: all $(BENCH_BIN)
 # ---- checks of another kind ---------------------------------------------------------------
 # Threads and processes that share memory, under ThreadSanitizer: call with SAN=thread.
 TSAN_TESTS := $(filter $(addprefix $(BUILD)/tests/test_,small log loop http_client ws_client api cable \
-                pcm_cable port metrics dave_media media),$(UNIT_BIN))
+                pcm_cable port metrics dave_media media verifier),$(UNIT_BIN))
 .PHONY: tsan valgrind fuzz
 tsan: all $(TSAN_TESTS)
 	@BUILD=$(BUILD) tests/run.sh $(TSAN_TESTS)
@@ -195,6 +195,14 @@ valgrind: all $(UNIT_BIN)
 	@BUILD=$(BUILD) TEST_TIMEOUT=600 WRAP="valgrind -q --error-exitcode=99 --leak-check=full \
 	  --errors-for-leak-kinds=definite --child-silent-after-fork=yes" \
 	  tests/run.sh $(filter-out $(VALGRIND_SKIP),$(UNIT_BIN))
+
+# How much of the two encryption libraries their own unit tests reach, line by line.
+COVERAGE_SRC := $(wildcard tests/unit/test_mls_*.c tests/unit/test_dave_*.c)
+COVERAGE_BIN := $(patsubst tests/unit/%.c,build/coverage/tests/%,$(COVERAGE_SRC))
+.PHONY: coverage
+coverage:
+	@$(MAKE) -s BUILD=build/coverage COVERAGE=1 $(COVERAGE_BIN)
+	@BUILD=build/coverage tests/coverage.sh "discord/mls discord/dave" $(COVERAGE_BIN)
 
 # libFuzzer targets, tests/fuzz/fuzz_*.c, FUZZ_SECONDS each, from the corpus committed beside them.
 FUZZ_SECONDS ?= 30
@@ -274,6 +282,7 @@ help:
 	@echo "make bench      delay, drift, quality, cost: a table with goals; build/bench/report.json"
 	@echo "make lint       the architecture law; make static: with clang-tidy and cppcheck"
 	@echo "make valgrind   unit tests under valgrind; make fuzz: the libFuzzer targets"
+	@echo "make coverage   lines of the encryption libraries that their unit tests reach"
 	@echo "make test-vm    on the real kernel card under systemd, in a virtual machine (QEMU)"
 	@echo "make install    DESTDIR= PREFIX=/usr"
 	@echo "make clean"

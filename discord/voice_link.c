@@ -15,6 +15,7 @@
 #include "discord/dave/session.h"
 #include "discord/rest.h"
 #include "discord/socket.h"
+#include "discord/verifier.h"
 #include "discord/voice_codes.h"
 
 #define DAVE_TICK_NS    NS_PER_SEC
@@ -27,6 +28,7 @@ struct voice_link {
 	struct voice_link_config config;
 	struct voice_gateway *gateway;
 	struct dave_session *dave;
+	struct verifier *verifier;
 	uint64_t user_id, channel_id;
 	struct socket *socket;
 	unsigned socket_generation;
@@ -58,6 +60,7 @@ static void on_timer(void *arg)
 	voice_gateway_tick(v->gateway, now_ns);
 	if (v->dave && now_ns >= v->dave_at_ns) {
 		dave_session_tick(v->dave, now_ns);
+		verifier_tick(v->verifier, v->dave);
 		v->dave_at_ns = now_ns + DAVE_TICK_NS;
 	}
 	timer_update(v);
@@ -246,7 +249,6 @@ static int dave_begin(struct voice_link *v)
 		.media = v->config.dave_media,
 		.ops = &dave_ops,
 		.context = v,
-		.work_out_codes = true,
 	};
 	dave_session_destroy(v->dave);
 	v->dave = NULL;
@@ -330,8 +332,11 @@ int voice_link_create(struct voice_link **out, const struct voice_link_config *c
 	if (!v)
 		return -ENOMEM;
 	v->config = *config;
-	int err = voice_gateway_create(&v->gateway, &voice_ops, v, DAVE_VERSION_MAX);
+	int err = verifier_create(&v->verifier);
+	if (err == 0)
+		err = voice_gateway_create(&v->gateway, &voice_ops, v, DAVE_VERSION_MAX);
 	if (err < 0) {
+		verifier_destroy(v->verifier);
 		free(v);
 		return err;
 	}
@@ -346,6 +351,7 @@ void voice_link_destroy(struct voice_link *v)
 	loop_timer_cancel(&v->timer);
 	voice_gateway_stop(v->gateway);
 	socket_let_go(v->socket, 1000);
+	verifier_destroy(v->verifier);
 	dave_session_destroy(v->dave);
 	voice_gateway_destroy(v->gateway);
 	free(v);

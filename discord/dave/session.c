@@ -377,7 +377,6 @@ int dave_session_create(struct dave_session **out, const struct dave_session_con
 	s->ops = config->ops;
 	s->context = config->context;
 	s->recovery_delay_ns = RECOVERY_DELAY_NS;
-	s->work_out_codes = config->work_out_codes;
 	rc = user_set_add(&s->recognised, s->user_id);
 	if (rc == 0)
 		rc = dave_media_view_create(&s->view, 0);
@@ -519,7 +518,7 @@ int dave_session_tick(struct dave_session *s, int64_t now_ns)
 					      memory_order_relaxed);
 		return session_recover(s, s->executed_id, now_ns);
 	}
-	return session_codes_tick(s);
+	return 0;
 }
 
 /* ---- what can be asked ------------------------------------------------------------------- */

@@ -77,18 +77,19 @@ struct dave_session_ops {
 	/* Send one binary message, opcode included (26 or 28). data is the session's. */
 	void (*send_binary)(void *context, const uint8_t *data, size_t bytes);
 	/* One line for the log, without line end; never a secret. Each new epoch is told at info
-	 * with its privacy code, each verification code worked out as well. */
+	 * with its privacy code, each verification code that is put as well. */
 	void (*log)(void *context, enum dave_log_level level, const char *line);
 	/* State, epoch, members or privacy code changed: refresh what the local API shows. */
 	void (*changed)(void *context);
 };
+
+#define DAVE_SIGNATURE_KEY_BYTES 65 /* P-256 point, uncompressed */
 
 struct dave_session_config {
 	uint64_t user_id;    /* our own */
 	uint64_t channel_id; /* the voice channel of our own voice state: it is the group id */
 	const struct dave_identity *identity;
 	struct dave_media *media; /* outlives the session */
-	bool work_out_codes; /* verification codes of all members, one at each tick */
 	const struct dave_session_ops *ops;
 	void *context; /* passed to ops */
 };
@@ -132,7 +133,7 @@ int dave_session_move(struct dave_session *s, uint64_t channel_id, int64_t now_n
 
 /* Time passes: expires old keys, frees retired ones, starts recovery (op 31 with the last
  * transition id, then a fresh key package) after DAVE_FAILURES_MAX frames of one sender failed in a
- * row; works out one verification code if asked to at creation. */
+ * row. */
 #define DAVE_FAILURES_MAX 36
 int dave_session_tick(struct dave_session *s, int64_t now_ns);
 
@@ -144,11 +145,24 @@ uint64_t dave_session_epoch(const struct dave_session *s); /* 0 without a group 
 const char *dave_session_privacy_code(const struct dave_session *s);
 /* Group members, ourselves included, ascending; returns how many there are, fills at most max. */
 size_t dave_session_members(const struct dave_session *s, uint64_t *user_ids, size_t max);
-/* 45 digits for us and one other member. Tens of milliseconds (scrypt): on request only. -ENOENT:
- * not a member. */
+/* 45 digits for us and one other member. Tens of milliseconds (scrypt), so not for a thread that
+ * commits may be waiting for. -ENOENT: not a member. */
 int dave_session_verification_code(const struct dave_session *s, uint64_t user_id,
 				   char out[DAVE_VERIFICATION_CODE_DIGITS + 1]);
-/* Those that were worked out already, of present members: the i-th, NULL when there are no more. */
+
+/* The same for all members, worked out elsewhere: take what is wanted, run it on any thread, put it
+ * back. A code stands for as long as the member keeps its signature key. */
+struct dave_code_job {
+	uint64_t own_id, user_id;
+	uint8_t own_key[DAVE_SIGNATURE_KEY_BYTES], key[DAVE_SIGNATURE_KEY_BYTES];
+	char code[DAVE_VERIFICATION_CODE_DIGITS + 1];
+};
+/* False: no member lacks its code. */
+bool dave_session_code_wanted(struct dave_session *s, struct dave_code_job *out);
+int dave_code_job_run(struct dave_code_job *job); /* -ENOMEM */
+/* Of a member that has gone meanwhile, or has another key, it is dropped. -ENOMEM. */
+int dave_session_code_put(struct dave_session *s, const struct dave_code_job *job);
+/* Those that were put, of present members: the i-th, NULL when there are no more. */
 const char *dave_session_code(const struct dave_session *s, size_t i, uint64_t *user_id);
 
 struct dave_session_stats {

@@ -102,7 +102,7 @@ struct dave_session {
 	uint64_t waiting_no_key;  /* media's count of frames without a key at that time */
 
 	char privacy_code[DAVE_PRIVACY_CODE_DIGITS + 1];
-	bool work_out_codes, codes_due; /* due: of a member of the current group one is missing */
+	bool codes_complete; /* for the current group */
 	struct member_code *codes;
 	size_t code_count;
 	struct dave_session_stats stats;
@@ -143,8 +143,6 @@ int session_error(int mls_error);
 
 /* Forgets the codes of those who are not in the current group, or with another key. */
 void session_codes_sweep(struct dave_session *s);
-/* Works out one that is missing. -ENOMEM, -EIO. */
-int session_codes_tick(struct dave_session *s);
 void blob_clear(struct blob *b);
 /* Replaces the outstanding key package by one whose private keys are known; for known answers. */
 void dave_session_use_key_package(struct dave_session *s, struct mls_key_package *package);

@@ -84,7 +84,7 @@ if (!existsSync(program)) {
 		}
 		if (s.sim.event('dave.recover').length) throw new Error('somebody had to recover');
 		const lost = await l.misunderstood();
-		if (lost) throw new Error(`${lost} frames not understood`);
+		if (lost) throw new Error(`${lost} frames not understood: ${JSON.stringify((await l.api('GET', '/v1/state')).media)}`);
 	});
 
 	await test('loopline_discord_down_to_version_0_and_up_again', { dave: true, require_dave: false }, async (s) => {

@@ -249,6 +249,42 @@ static void test_memory_welcome(void)
 	CHECK_INT(mls_alloc_live(), alive);
 }
 
+/* A code that could not be worked out or put is wanted still. */
+static void test_memory_codes(void)
+{
+	long failures = 0, alive = mls_alloc_live();
+	int rc;
+
+	need_own_malloc();
+	EACH_ALLOCATION(n)
+	{
+		struct world w = {0};
+		struct world_peer p;
+		struct dave_code_job job;
+		uint64_t user = 0;
+		bool first;
+
+		joined(&w, &p);
+		CHECK(dave_session_code_wanted(p.session, &job));
+		FAILING(n, dave_code_job_run(&job) ?: dave_session_code_put(p.session, &job));
+		first = struck;
+		CHECK(rc == 0 || (struck && rc == -ENOMEM));
+		failures += rc != 0;
+		CHECK((dave_session_code(p.session, 0, &user) == NULL) == (rc != 0));
+		for (int i = 0; dave_session_code_wanted(p.session, &job); i++) {
+			CHECK(i < 2);
+			CHECK_INT(dave_code_job_run(&job), 0);
+			CHECK_INT(dave_session_code_put(p.session, &job), 0);
+		}
+		CHECK(dave_session_code(p.session, 1, &user) != NULL);
+		CHECK(dave_session_code(p.session, 2, &user) == NULL);
+		struck = first;
+		world_peer_free(&p);
+	}
+	CHECK(failures > 2);
+	CHECK_INT(mls_alloc_live(), alive);
+}
+
 /* Transitions, versions, moves, ticks: what fails is done by the next tick, or can be said again.
  */
 static void test_memory_of_everything_else(void)
@@ -319,6 +355,7 @@ int main(void)
 	UNIT(test_memory_proposals);
 	UNIT(test_memory_commit);
 	UNIT(test_memory_welcome);
+	UNIT(test_memory_codes);
 	UNIT(test_memory_of_everything_else);
 	return unit_done();
 }
