@@ -74,6 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] & 0x80)
 		datagram(data, size);
+	else if (data[0] == 0x7f) /* whatever its first byte: discovery begins with 0 */
+		datagram(data + 1, size - 1);
 	else
 		speech(data + 1, size - 1);
 	return 0;
