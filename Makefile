@@ -225,6 +225,7 @@ ALL_C := $(wildcard common/*.c alsa/*.c alsa/cable/*.c bridge/*.c discord/*.c di
 .PHONY: lint static fuzz-build
 lint:
 	@tests/lint/architecture.sh
+	@tests/lint/fault_table.sh
 static: lint
 	@tests/lint/static.sh "$(filter-out -DLOOPLINE_VERSION=%,$(ALL_CFLAGS))" $(ALL_C)
 
