@@ -3,6 +3,7 @@
  * main.c - loopline-discord: ALSA loopback <-> Discord voice channel.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -32,6 +33,11 @@ int main(int argc, char **argv)
 	struct loop *loop = NULL;
 	static struct app *app;
 	int status = 0;
+	/*
+	 * A verification code takes 16 MiB for a moment (scrypt). glibc would take the first such
+	 * block for a sign to get the next ones from the heap, and the heap keeps them.
+	 */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	if (!settings_main(&settings, &discord_settings, argc, argv, &status))
 		return status;
 	int err = loop_create(&loop);

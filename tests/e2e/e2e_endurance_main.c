@@ -96,6 +96,25 @@ static struct size size_of(pid_t pid)
 	return s;
 }
 
+/* Where the memory is, for whoever looks at a failed run's directory (KEEP=1). */
+static void keep_smaps(const struct watched *w)
+{
+	char path[64], *text = NULL;
+	size_t room = 0;
+	FILE *in, *out;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)w->pid);
+	in = fopen(path, "r");
+	out = fopen(world_file(&W, "smaps"), "w");
+	if (in && out && getdelim(&text, &room, 0, in) > 0)
+		fputs(text, out);
+	free(text);
+	if (in)
+		fclose(in);
+	if (out)
+		fclose(out);
+}
+
 /* A changed message may say what rightly ends the Discord process: status 78, and why. */
 static void keep_alive(void)
 {
@@ -580,9 +599,11 @@ static void all_well(void)
 		w->last = now;
 		step("%s: %ld kB, %d descriptors (%ld, %d at first)", w->name, now.pss_kb, now.fds,
 		     w->first.pss_kb, w->first.fds);
-		if (now.pss_kb > w->first.pss_kb + PSS_SLACK || now.fds > w->first.fds + FD_SLACK)
+		if (now.pss_kb > w->first.pss_kb + PSS_SLACK || now.fds > w->first.fds + FD_SLACK) {
+			keep_smaps(w);
 			UNIT_FAIL("%s grows: %ld kB, %d descriptors, at first %ld kB, %d", w->name,
 				  now.pss_kb, now.fds, w->first.pss_kb, w->first.fds);
+		}
 	}
 	simulator_forget(W.phone);
 	simulator_forget(W.discord);
