@@ -2,7 +2,7 @@
  *
  * e2e_endurance - faults at random, from the whole table of README.md, with calls coming and going.
  *
- *   e2e_endurance [SECONDS [SEED]]        default 30 1
+ *   e2e_endurance [SECONDS [SEED]]        default 20 1
  *
  * Every round makes a few faults, then stops making them and asks: does everybody hear everybody
  * again, is every call either up or properly over, are memory and descriptors what they were? Each
@@ -36,7 +36,7 @@ static const struct world_options options = {
 };
 
 static uint64_t seed = 1;
-static int seconds = 30;
+static int seconds = 20;
 static int64_t begin_ns;
 static char witness[16]; /* the call whose sound is looked at; the others are silent */
 static struct heal pair = {&W, witness, "ann", 1013, 617};

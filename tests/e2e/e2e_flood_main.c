@@ -26,7 +26,7 @@
 #define MEMBER  617
 #define STRANGERS 10000
 #define AT_ONCE 64
-#define BEFORE_S 8.0
+#define BEFORE_S 6.0
 
 static const struct world_options options = {.settings = "CONNECT=call\nWAITING=silence\n"};
 static const struct heal pair = {&W, "f", "ann", CALLER, MEMBER};
