@@ -15,12 +15,11 @@
 # lacks something (said on stderr).
 #
 # The guest's time is its own: its clocks count the instructions that it executes, one processor of a
-# thousand million a second, and jump where it has nothing to do. So it is never late, however
-# slow or busy this machine is: sound there has no holes that this machine made, delays are what they
-# are on a real kernel of HZ=250, and a run costs about a processor's time for as long as it takes
-# (idle time costs nothing, busy time two to three times its length).
+# thousand million a second. So it is never late, however slow or busy this machine is: sound there
+# has no holes that this machine made, delays are what they are on a kernel of HZ=250. A run takes
+# one processor all the time: busy time two to three times its length, idle time less (idle.c).
 #
-# Needs root, amd64, and: qemu-system-x86 busybox-static kmod cpio xz-utils, systemd and udev for
+# Needs root, amd64, a C compiler, and: qemu-system-x86 busybox-static kmod cpio xz-utils, systemd and udev for
 # --systemd. VM_MEM (MiB, 1024) may be set.
 set -euo pipefail
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
@@ -55,6 +54,8 @@ busybox=$(command -v busybox)
 ! head -c 4096 "$busybox" | grep -q ld-linux || lack "needs package busybox-static (this busybox is dynamic)"
 [ $systemd = no ] || [ -x /lib/systemd/systemd ] || lack "needs package systemd"
 
+command -v "${CC:-cc}" >/dev/null || lack "needs a C compiler"
+
 kernel=$("$here/kernel.sh" virtio_pci 9pnet_virtio 9p overlay virtio_console autofs4 snd-aloop) ||
 	{ status=$?; [ $status -eq 77 ] && lack "no kernel package"; broken "no kernel"; }
 release=$(cat "$kernel/release")
@@ -73,6 +74,8 @@ mkdir -p "$ram"/{bin,dev,proc,sys,low,lower,rw,root,vm}
 cp -a "$kernel/root/lib" "$ram/"
 cp "$busybox" "$ram/bin/busybox"
 cp "$script" "$ram/vm/script"
+"${CC:-cc}" -O1 -static -nostdlib -fno-pie -no-pie -fno-stack-protector -o "$ram/bin/idle" "$here/idle.c" ||
+	broken "cannot build idle.c"
 [ -z "$overlay" ] || cp -a "$overlay" "$ram/vm/overlay"
 printf 'systemd=%q\nworkdir=%q\nrelease=%q\nlower=%q\n' "$systemd" "$workdir" "$release" "$lower" >"$ram/vm/conf"
 
@@ -85,6 +88,7 @@ give_up() { echo "vm: $*" >/dev/console; poweroff -f; }
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+/bin/idle &
 for module in virtio_pci 9pnet_virtio 9p overlay virtio_console autofs4; do
 	modprobe $module || give_up "no module $module"
 done

@@ -1,14 +1,37 @@
 #!/bin/bash
 # guest.sh - runs inside the virtual machine (see run.sh): the real card, users, deaths, services.
-# Each test is a function test_*; what it prints goes to NAME.log in the working directory, and a
-# status other than 0 fails it (77 skips it; the last line of its log is the reason).
+# Each test is a function test_*; what it prints goes to NAME.log, and a status other than 0 fails it
+# (77 skips it; the last line of its log is the reason). What tests leave is copied to the
+# directory in which this was started, which is the host's.
 set -u
 . ./conf # top, build, only: which tests
-work=$PWD
-chmod 1777 "$work"
+results=$PWD
+work=/tmp/vm
+mkdir -m 1777 $work
+cd $work
 export PATH=$PATH:/usr/sbin:/sbin
 bin=$build/tests
 failed=0
+
+# Reading from the host and writing to it takes as long as the host likes. So tests write into memory,
+# and what they use is read before they begin.
+warm() {
+	local lib dir program programs="aplay arecord sox setpriv timeout xargs sed grep journalctl systemctl
+		systemd-analyze udevadm pulseaudio pactl paplay parecord pipewire wireplumber pw-cat pw-cli
+		dbus-daemon dbus-run-session loopline-bridge loopline-discord
+		$bin/test_port_card $bin/test_examples $bin/bench_pcm $bin/tone_level
+		$bin/vm_call $bin/sim_twilio $bin/sim_discord $bin/dave_member"
+	lib=$(ldd "$(command -v aplay)" | sed -n 's/.*=> \(.*\)\/libasound.so.2 .*/\1/p')
+	for program in $programs; do
+		program=$(command -v "$program") || continue
+		echo "$program"
+		ldd "$program" 2>/dev/null | sed -nE 's/.* => (\/[^ ]+) .*/\1/p'
+	done | sort -u | xargs cat >/dev/null
+	for dir in "$lib"/{alsa-lib,sox,ossl-modules,pulseaudio,pulse-*,spa-0.2,pipewire-0.3,wireplumber-0.4} \
+		/usr/share/{pipewire,wireplumber} /usr/share/alsa/{alsa.conf,alsa.conf.d,cards,pcm} /etc/alsa /etc/ssl/openssl.cnf; do
+		[ ! -e "$dir" ] || find -L "$dir" -type f -exec cat {} + >/dev/null
+	done
+}
 
 run() { # run NAME LIMIT: a test, with a time limit
 	case $1 in *$only*) ;; *) return ;; esac
@@ -21,6 +44,7 @@ run() { # run NAME LIMIT: a test, with a time limit
 	else
 		wait $pid; status=$?
 	fi
+	cp "$work/$1.log" "$results/"
 	# lines of the programs inside are passed on, and their figures
 	local inside='s/^(ok|skip|not ok) test_/\1 vm_test_/p; /^# /p'
 	case $status in
@@ -31,7 +55,8 @@ run() { # run NAME LIMIT: a test, with a time limit
 	   tail -n 15 "$work/$1.log" | sed 's/^/    /'; failed=1 ;;
 	esac
 }
-as() { local user=$1; shift; setpriv --reuid="$user" --regid="$user" --init-groups env HOME=/tmp "$@"; }
+as() { local user=$1; shift; setpriv --reuid="$user" --regid="$user" --init-groups env HOME="/tmp/$user" "$@"; }
+for user in alice dave bob carol; do install -d -o $user /tmp/$user; done
 # FILE HZ [CHANNEL]: the amplitude that a tone has in its best quarter second. Tones are 8000; what is
 # measured is less where ALSA's conversion moves them: with periods of 384 frames it plays a
 # file of 44.1 kHz 0.2 % fast (352 of its frames as 384, not 352.8).
@@ -142,12 +167,13 @@ test_services_under_systemd() {
 	local status=0
 	BUILD=$build timeout 560 "$bin/vm_call" >"$work/vm_call.out" 2>"$work/vm_call.err" || status=$?
 	cat "$work/vm_call.out"
-	cp -r /tmp/loopline-vm-call "$work/" 2>/dev/null || true
+	cp -r /tmp/loopline-vm-call "$results/" 2>/dev/null || true
 	journalctl -b --no-pager -u 'loopline-*' >"$work/journal" 2>&1 || true
 	[ $status -eq 0 ] || echo "not ok test_vm_call: ended with status $status (124: out of time)"
 	[ $status -eq 0 ] && verdict "$work/vm_call.out"
 }
 
+warm
 run card_belongs_to_the_group 60
 run members_record_and_play 90
 run others_are_refused 60
@@ -156,4 +182,5 @@ run ports_on_the_card 180
 run examples_on_the_card 240
 run delay_on_the_card 180
 run services_under_systemd 600
+cp -r $work/. "$results/" 2>/dev/null || true
 exit $failed
