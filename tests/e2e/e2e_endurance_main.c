@@ -594,8 +594,13 @@ static void all_well(void)
 			w->pid = w->process->pid;
 			w->rounds = 0;
 		}
-		if (++w->rounds <= WARM_ROUNDS)
+		if (++w->rounds == 1 || (w->rounds <= WARM_ROUNDS && now.pss_kb < w->first.pss_kb))
 			w->first = now;
+		/* a verification code takes 16 MiB for a moment: what stays counts */
+		for (int k = 0; k < 20 && now.pss_kb > w->first.pss_kb + PSS_SLACK; k++) {
+			harness_sleep_ms(250);
+			now = size_of(w->process->pid);
+		}
 		w->last = now;
 		step("%s: %ld kB, %d descriptors (%ld, %d at first)", w->name, now.pss_kb, now.fds,
 		     w->first.pss_kb, w->first.fds);
