@@ -20,6 +20,9 @@ struct heal_ears {
 };
 struct heal_ears heal_look(const struct heal *h);
 
+/* How many streams the call has had, refused ones included: the index of the next recording. */
+int heal_streams(struct world *w, const char *call);
+
 /* Waits until both hear each other, within 1.5 dB of -15 dBFS and no echo of themselves; returns
  * the seconds since since_ns (resolution: about 0.7 s). Fails after ms. */
 double heal_wait(const struct heal *h, int64_t since_ns, int ms);
