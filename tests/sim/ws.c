@@ -148,11 +148,14 @@ void sim_ws_pause(struct sim_ws *ws, bool paused)
 
 void sim_ws_close(struct sim_ws *ws, int code, const char *reason)
 {
+	static const struct sim_ws_ops quiet;
 	uint8_t body[125];
 	size_t n = 0;
 
 	if (ws->dead)
 		return;
+	/* writing may find the connection lost: the caller has ended it and must not hear of that */
+	ws->ops = &quiet;
 	if (code && !ws->request) {
 		body[n++] = (uint8_t)(code >> 8);
 		body[n++] = (uint8_t)code;
@@ -164,6 +167,8 @@ void sim_ws_close(struct sim_ws *ws, int code, const char *reason)
 			n += r;
 		}
 		sim_ws_send_frame(ws, 0x88, body, n);
+		if (ws->dead)
+			return;
 	}
 	ws_retire(ws);
 	sim_conn_close(ws->conn);
