@@ -19,6 +19,8 @@
 #define BLOCK_NS         (BLOCK * NS_PER_SEC / RTP_CLOCK_HZ)
 #define FRAME_NS         (20 * NS_PER_MS)
 #define POLL_MIN_NS      NS_PER_MS /* capture that is not there yet is asked for again after */
+#define FOLLOW_STEPS     64         /* wake-ups that took blocks, for the earliest of them to show */
+#define FOLLOW_NS        NS_PER_MS
 #define HANGOVER_NS      (2 * NS_PER_SEC)
 #define HELD_EXPIRE_NS   (5 * NS_PER_SEC)
 #define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
@@ -54,6 +56,9 @@ struct media_line {
 	bool capturing, playing;
 	int64_t capture_at_ns;
 	int64_t play_at_ns;  /* when the next block is due */
+	int64_t sound_ns;    /* its nominal time */
+	int64_t least_late_ns; /* of wake-ups after it, lately */
+	unsigned followed;
 	int64_t heard_ns;    /* a packet with sound came */
 	int64_t figures_at_ns;
 	int64_t next_ns; /* what the last step asked for */
@@ -351,6 +356,9 @@ static void playback_want(struct media_line *l, bool on, int64_t now_ns)
 	l->playing = on;
 	l->stats.playing = on;
 	l->play_at_ns = on ? now_ns : NEVER;
+	l->sound_ns = now_ns;
+	l->least_late_ns = INT64_MAX;
+	l->followed = 0;
 	if (on)
 		port_start(l->config.playback, now_ns);
 	else
@@ -467,19 +475,41 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 	port_write_mono(l->config.playback, block, BLOCK, now_ns);
 }
 
+/*
+ * Blocks have nominal times, one after the other, so that late wake-ups do not look like jitter to the
+ * playout buffers. But none may be later than the wake-up that takes it: a card, whose position moves
+ * in steps longer than a block, takes two at once, and what arrives only within the second one's time
+ * would never be in time for it: the end of every packet would be made up. So they follow the
+ * earliest wake-ups.
+ */
+static void follow_the_clock(struct media_line *l, size_t blocks, int64_t now_ns)
+{
+	int64_t late_ns = now_ns - (l->sound_ns + (int64_t)(blocks - 1) * BLOCK_NS);
+
+	if (late_ns < 0 || late_ns >= 4 * BLOCK_NS) {
+		l->sound_ns += late_ns;
+		late_ns = 0;
+	}
+	if (late_ns < l->least_late_ns)
+		l->least_late_ns = late_ns;
+	if (++l->followed < FOLLOW_STEPS)
+		return;
+	if (l->least_late_ns >= FOLLOW_NS) /* a slow device */
+		l->sound_ns += l->least_late_ns;
+	l->followed = 0;
+	l->least_late_ns = INT64_MAX;
+}
+
 static void playback_step(struct media_line *l, int64_t now_ns)
 {
-	size_t due = port_due(l->config.playback, BLOCK, now_ns);
-	int64_t at_ns = now_ns;
-	for (size_t blocks = due / BLOCK; blocks > 0; blocks--) {
-		/* Nominal time: late wake-ups must not look like jitter to the playout buffers. */
-		if (at_ns - l->play_at_ns < 4 * BLOCK_NS)
-			at_ns = l->play_at_ns;
-		block_play(l, at_ns, now_ns);
-		l->play_at_ns = at_ns + BLOCK_NS;
+	size_t blocks = port_due(l->config.playback, BLOCK, now_ns) / BLOCK;
+	if (blocks > 0)
+		follow_the_clock(l, blocks, now_ns);
+	for (; blocks > 0; blocks--) {
+		block_play(l, l->sound_ns, now_ns);
+		l->sound_ns += BLOCK_NS;
 	}
-	if (due == 0 && l->play_at_ns <= now_ns)
-		l->play_at_ns = now_ns + POLL_MIN_NS;
+	l->play_at_ns = l->sound_ns > now_ns ? l->sound_ns : now_ns + POLL_MIN_NS;
 }
 
 static void figures_update(struct media_line *l, int64_t now_ns)

@@ -671,7 +671,7 @@ static void test_cable_only(void)
 	tap_end(&discord, TONES(MEMBER), TONES(CALLER));
 	call_down(&W, "co");
 	begin_test();
-	delay_of_a_call("call over the cable", "cd", 50, 70);
+	delay_of_a_call("call over the cable", "cd", 60, 90);
 }
 
 /* VM_PART=part of a name chooses tests. */
