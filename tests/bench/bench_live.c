@@ -8,8 +8,8 @@
  */
 #include "report.h"
 #include "tests/e2e/call.h"
+#include "usage.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,77 +28,9 @@ static int setting(const char *name, int otherwise)
 	return e ? atoi(e) : otherwise;
 }
 
-/* ---- what a process has used --------------------------------------------------------------- */
-
-/* CPU time of all threads, ns */
-static double cpu_ns(pid_t pid)
-{
-	char path[300];
-	double sum = 0;
-	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-	DIR *d = opendir(path);
-	if (!d)
-		return 0;
-	for (struct dirent *e; (e = readdir(d));) {
-		double ns;
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", (int)pid, e->d_name);
-		FILE *f = fopen(path, "r");
-		if (f && fscanf(f, "%lf", &ns) == 1)
-			sum += ns;
-		if (f)
-			fclose(f);
-	}
-	closedir(d);
-	return sum;
-}
-
-static double pss_mib(pid_t pid)
-{
-	char path[64], line[200];
-	double kib = 0;
-	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-	FILE *f = fopen(path, "r");
-	while (f && fgets(line, sizeof line, f))
-		(void)sscanf(line, "Pss: %lf", &kib);
-	if (f)
-		fclose(f);
-	return kib / 1024;
-}
-
-/* time stolen from this machine by others, share of all */
-static double stolen(double *total)
-{
-	double v[8] = {0};
-	FILE *f = fopen("/proc/stat", "r");
-	if (f) {
-		if (fscanf(f, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", v, v + 1, v + 2, v + 3, v + 4, v + 5,
-			   v + 6, v + 7) != 8)
-			v[7] = 0;
-		fclose(f);
-	}
-	*total = 0;
-	for (int i = 0; i < 8; i++)
-		*total += v[i];
-	return v[7];
-}
-
-struct usage {
-	double bridge_ms, discord_ms; /* CPU per second */
-	double busy;                  /* share of the machine that others had, 0..1 */
-};
-
 static struct usage use_for(double seconds)
 {
-	double t, total[2], steal[2], b = cpu_ns(W.bridge.pid), d = cpu_ns(W.bot.pid);
-	int64_t start = harness_now_ns();
-	steal[0] = stolen(&total[0]);
-	harness_sleep_ms((int)(seconds * 1000));
-	t = (double)(harness_now_ns() - start) * 1e-9;
-	steal[1] = stolen(&total[1]);
-	return (struct usage){(cpu_ns(W.bridge.pid) - b) * 1e-6 / t, (cpu_ns(W.bot.pid) - d) * 1e-6 / t,
-			      (steal[1] - steal[0]) / (total[1] - total[0] + 1e-9)};
+	return usage_during(W.bridge.pid, W.bot.pid, seconds);
 }
 
 static double field(const cJSON *call, const char *name)
@@ -267,7 +199,7 @@ static void drift(int seconds)
 
 static void note_stolen(const char *group, const struct usage *u)
 {
-	BENCH_NOTE(group, u->busy * 100, "%", "stolen from this machine meanwhile");
+	BENCH_NOTE(group, u->stolen * 100, "%", "stolen from this machine meanwhile");
 }
 
 static void cost_idle(void)
@@ -276,9 +208,9 @@ static void cost_idle(void)
 	struct usage u = use_for(20);
 	BENCH_ROW(group, u.bridge_ms + u.discord_ms, "ms/s", "<= 2", u.bridge_ms + u.discord_ms <= 2,
 		  "CPU of the idle pair (bridge %.2f, discord %.2f)", u.bridge_ms, u.discord_ms);
-	double pss = pss_mib(W.bridge.pid) + pss_mib(W.bot.pid);
+	double pss = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
 	BENCH_ROW(group, pss, "MiB", "<= 24", pss <= 24, "PSS of the idle pair (bridge %.1f, discord %.1f)",
-		  pss_mib(W.bridge.pid), pss_mib(W.bot.pid));
+		  usage_pss_mib(W.bridge.pid), usage_pss_mib(W.bot.pid));
 }
 
 /* In the channel without calls: the ten seconds for which the bot stays. */
@@ -296,7 +228,7 @@ static void cost_channel(void)
 static void cost_calls(int calls)
 {
 	const char *group = "live: cost";
-	double before = pss_mib(W.bridge.pid) + pss_mib(W.bot.pid);
+	double before = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
 	simulator_ask(W.discord, "speak",
 		      "\"member\":\"ann\",\"voice\":{\"noise\":-20,\"seed\":3},\"preencode\":5");
 	simulator_ask(W.phone, "load",
@@ -305,7 +237,7 @@ static void cost_calls(int calls)
 	world_wait_calls(&W, 0, calls, 30000);
 	harness_sleep_ms(5000);
 	struct usage u = use_for(15);
-	double pss = pss_mib(W.bridge.pid) + pss_mib(W.bot.pid);
+	double pss = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
 	/* one line: the bridge works for each call, the bot once for the line */
 	double each = u.bridge_ms / calls + u.discord_ms;
 	BENCH_NOTE(group, u.bridge_ms, "ms/s", "CPU of the bridge at %d calls on one line", calls);

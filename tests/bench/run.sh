@@ -2,11 +2,11 @@
 # Runs the bench: every figure as one row of a table (goal and verdict beside it), and the same in
 # $BUILD/bench/report.json. Exits 0 when all figures were made, whatever the verdicts are;
 # BENCH_STRICT=1 exits 1 when a goal is missed. BENCH=name,name runs only those parts
-# (drift resampler conceal cost live).
+# (drift resampler conceal cost live lines).
 set -u
 BUILD=${BUILD:-build}
 dir=$BUILD/bench
-parts=$(echo "${BENCH:-resampler,cost,drift,conceal,live}" | tr ',' ' ')
+parts=$(echo "${BENCH:-resampler,cost,drift,conceal,live,lines}" | tr ',' ' ')
 mkdir -p "$dir"
 rows=$dir/rows.tsv
 : >"$rows"

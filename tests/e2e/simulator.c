@@ -257,6 +257,11 @@ void simulator_dump(const struct simulator *s, const char *path)
 		fclose(f);
 }
 
+pid_t simulator_pid(const struct simulator *s)
+{
+	return s->process.pid;
+}
+
 const cJSON *simulator_ready(const struct simulator *s)
 {
 	return s->ready;

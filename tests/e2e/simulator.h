@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct simulator;
 
@@ -19,6 +20,7 @@ struct simulator *simulator_start(const char *program, const char *dir, const ch
 /* Closes its stdin and reaps it. NULL is fine. */
 void simulator_stop(struct simulator *s);
 const cJSON *simulator_ready(const struct simulator *s);
+pid_t simulator_pid(const struct simulator *s);
 
 /* Sends {"cmd":cmd, …}: `format` is printf for the members after it ("\"call\":\"%s\""), or "".
  * Returns the answer, valid until the sixteenth next call. */

@@ -42,6 +42,7 @@ static void start_one(void *ctx, int64_t now_ns)
 {
 	struct load *l = ctx;
 	char name[32];
+	const cJSON *numbers = cJSON_GetObjectItemCaseSensitive(l->options, "numbers"), *number;
 	cJSON *o;
 	struct call *c;
 
@@ -53,6 +54,13 @@ static void start_one(void *ctx, int64_t now_ns)
 	snprintf(name, sizeof(name), "load%d", l->started++);
 	cJSON_DeleteItemFromObject(o, "call");
 	cJSON_AddStringToObject(o, "call", name);
+	number = cJSON_GetArrayItem(numbers, cJSON_GetArraySize(numbers)
+						     ? (l->started - 1) % cJSON_GetArraySize(numbers)
+						     : 0);
+	if (cJSON_IsString(number)) {
+		cJSON_DeleteItemFromObject(o, "to");
+		cJSON_AddStringToObject(o, "to", number->valuestring);
+	}
 	sim_timer_set(l->t->loop, &l->timer, now_ns + l->stagger_ns, start_one, l);
 	if (!call_create(&c, l->t, o) && !c->ended) {
 		c->encoded = l->voice;

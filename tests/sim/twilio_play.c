@@ -35,7 +35,7 @@ struct play {
 	bool record;
 	int64_t end; /* of the queue, in samples since origin */
 	int64_t first_ns, last_ns;
-	int64_t frames, sound_frames, bytes, underruns, fifo_max, ahead_max_ns, gap_max_ns;
+	int64_t frames, sound_frames, bytes, underruns, late, fifo_max, ahead_max_ns, gap_max_ns;
 	struct spans said_spans, heard_spans;
 	struct samples said, heard, played;
 	int64_t size_of[8], size_count[8];
@@ -131,6 +131,7 @@ void play_put(struct play *p, int64_t now_ns, const uint8_t *ulaw, size_t n)
 	ahead = (int64_t)((double)p->bytes / 8e-6) - 20 * SIM_MS - (now_ns - p->first_ns);
 	if (ahead > p->ahead_max_ns)
 		p->ahead_max_ns = ahead;
+	p->late += ahead < p->ahead_max_ns - 5 * SIM_MS;
 	if (p->end < at) {
 		p->underruns += p->frames > 1;
 		p->end = at + p->buffer;
@@ -182,6 +183,7 @@ void play_stats(const struct play *p, int64_t now_ns, cJSON *out)
 	cJSON_AddNumberToObject(out, "frames_in", (double)p->frames);
 	cJSON_AddNumberToObject(out, "sound_frames_in", (double)p->sound_frames);
 	cJSON_AddNumberToObject(out, "bytes_in", (double)p->bytes);
+	cJSON_AddNumberToObject(out, "late_in", (double)p->late);
 	cJSON_AddNumberToObject(out, "underruns", (double)p->underruns);
 	cJSON_AddNumberToObject(out, "fifo_ms", (double)queued / 8);
 	cJSON_AddNumberToObject(out, "fifo_max_ms", (double)p->fifo_max / 8);
