@@ -26,7 +26,7 @@
 #define STACK_BYTES      (512 * 1024)
 #define TIMER_SLACK_NS   20000 /* things due this soon are done in the same wake */
 
-enum command_type { CMD_POOL, CMD_PATH, CMD_KEY, CMD_SPEAKER, CMD_LEFT, CMD_CALLS, CMD_QUIT };
+enum command_type { CMD_DECODER, CMD_PATH, CMD_KEY, CMD_SPEAKER, CMD_LEFT, CMD_CALLS, CMD_QUIT };
 
 struct command {
 	enum command_type type;
@@ -39,7 +39,7 @@ struct command {
 };
 
 enum event_type { EV_DISCOVERED, EV_DISCOVERY_FAILED, EV_DEAD, EV_FREE_PATH, EV_FREE_KEY,
-		  EV_FREE_POOL };
+		  EV_FREE_DECODER };
 
 struct event {
 	enum event_type type;
@@ -55,8 +55,13 @@ struct slot {
 	struct media *media;
 	int index;
 	int line;
-	bool pooled; /* decoders were made; control thread */
 	struct media_line *sound;
+	/* Control thread: who has been announced in this session, and how many decoders were made. */
+	struct {
+		uint64_t user_id;
+		uint32_t ssrc;
+	} announced[MEDIA_SPEAKERS];
+	int announced_count, decoder_count;
 };
 
 struct media {
@@ -140,9 +145,9 @@ static bool command_run(struct media *m, const struct command *c, int64_t now_ns
 {
 	struct media_line *l = m->slots[c->slot].sound;
 	switch (c->type) {
-	case CMD_POOL:
-		if (!media_line_pool(l, c->object))
-			give_back(m, EV_FREE_POOL, c->object);
+	case CMD_DECODER:
+		if (!media_line_decoder(l, c->object))
+			give_back(m, EV_FREE_DECODER, c->object);
 		break;
 	case CMD_PATH:
 		give_back(m, EV_FREE_PATH, media_line_path(l, c->object, now_ns));
@@ -233,8 +238,8 @@ static void event_run(struct media *m, const struct event *e)
 	case EV_FREE_KEY:
 		transport_cipher_destroy(e->object);
 		break;
-	case EV_FREE_POOL:
-		speaker_pool_destroy(e->object);
+	case EV_FREE_DECODER:
+		speaker_destroy(e->object);
 		break;
 	}
 }
@@ -372,19 +377,7 @@ void media_destroy(struct media *m)
 int media_path(struct media *m, int line, struct voice_udp *path)
 {
 	struct slot *s = slot_find(m, line);
-	if (path && !s->pooled) {
-		struct speaker_pool *pool;
-		int err = speaker_pool_create(&pool);
-		if (err < 0) {
-			voice_udp_destroy(path);
-			return err;
-		}
-		s->pooled = command_send(
-			m, &(struct command){.type = CMD_POOL, .slot = s->index, .object = pool},
-			true);
-		if (!s->pooled)
-			speaker_pool_destroy(pool);
-	}
+	s->announced_count = 0;
 	if (!command_send(m, &(struct command){.type = CMD_PATH, .slot = s->index, .object = path},
 			  true)) {
 		voice_udp_destroy(path);
@@ -401,10 +394,36 @@ void media_key(struct media *m, int line, unsigned generation, struct transport_
 		transport_cipher_destroy(cipher);
 }
 
+/* Decoders are made as people turn up, on the control thread, and stay with the line. */
+static void decoders_provide(struct media *m, struct slot *s, uint64_t user_id, uint32_t ssrc)
+{
+	struct speaker *decoder;
+	for (int i = 0; i < s->announced_count; i++)
+		if (s->announced[i].ssrc == ssrc && s->announced[i].user_id == user_id)
+			return;
+	if (s->announced_count == MEDIA_SPEAKERS)
+		return;
+	s->announced[s->announced_count].user_id = user_id;
+	s->announced[s->announced_count++].ssrc = ssrc;
+	if (s->announced_count <= s->decoder_count)
+		return;
+	if (speaker_create(&decoder) < 0) {
+		log_error("out of memory: one voice more cannot be heard line=%d", s->line);
+		return;
+	}
+	if (command_send(m, &(struct command){.type = CMD_DECODER, .slot = s->index,
+					      .object = decoder}, true))
+		s->decoder_count++;
+	else
+		speaker_destroy(decoder);
+}
+
 void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, bool ignored)
 {
 	static struct log_rate rate;
 	struct slot *s = slot_find(m, line);
+	if (!ignored)
+		decoders_provide(m, s, user_id, ssrc);
 	if (!command_send(m, &(struct command){.type = CMD_SPEAKER, .slot = s->index,
 					       .user_id = user_id, .ssrc = ssrc,
 					       .ignored = ignored}, false))
@@ -414,8 +433,12 @@ void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, b
 
 void media_left(struct media *m, int line, uint64_t user_id)
 {
-	command_send(m, &(struct command){.type = CMD_LEFT, .slot = slot_find(m, line)->index,
-					  .user_id = user_id}, false);
+	struct slot *s = slot_find(m, line);
+	for (int i = s->announced_count; i-- > 0;)
+		if (s->announced[i].user_id == user_id)
+			s->announced[i] = s->announced[--s->announced_count];
+	command_send(m, &(struct command){.type = CMD_LEFT, .slot = s->index, .user_id = user_id},
+		     false);
 }
 
 void media_calls(struct media *m, int line, unsigned calls)

@@ -37,11 +37,12 @@ int media_start(struct media *m);
 /* Ends the thread, frees everything. */
 void media_destroy(struct media *m);
 
-/* A new session for the line (takes ownership of path; NULL: none). Makes the decoders at the
- * first. -ENOMEM: path is destroyed. */
+/* A new session for the line (takes ownership of path; NULL: none). -EBUSY: the audio thread does not
+ * take commands; path is destroyed. */
 int media_path(struct media *m, int line, struct voice_udp *path);
 /* The key of a session; takes ownership. */
 void media_key(struct media *m, int line, unsigned generation, struct transport_cipher *cipher);
+/* A user's SSRC. Makes a decoder where there are fewer than people announced. */
 void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, bool ignored);
 void media_left(struct media *m, int line, uint64_t user_id);
 void media_calls(struct media *m, int line, unsigned calls);

@@ -48,7 +48,8 @@ struct media_line {
 	struct voice_udp_ops ops; /* the owner's, with our on_packet */
 	struct voice_udp *path;
 	struct talker *talker;
-	struct speaker_pool *pool;
+	struct speaker *decoders[MEDIA_SPEAKERS];
+	unsigned decoder_count;
 	struct mixer *mixer;
 	struct limiter limiter;
 	unsigned calls;
@@ -69,32 +70,6 @@ struct media_line {
 
 	struct media_line_stats stats;
 };
-
-int speaker_pool_create(struct speaker_pool **out)
-{
-	struct speaker_pool *pool = calloc(1, sizeof(*pool));
-	*out = NULL;
-	if (!pool)
-		return -ENOMEM;
-	for (int i = 0; i < MEDIA_SPEAKERS; i++) {
-		int err = speaker_create(&pool->speaker[i]);
-		if (err < 0) {
-			speaker_pool_destroy(pool);
-			return err;
-		}
-	}
-	*out = pool;
-	return 0;
-}
-
-void speaker_pool_destroy(struct speaker_pool *pool)
-{
-	if (!pool)
-		return;
-	for (int i = 0; i < MEDIA_SPEAKERS; i++)
-		speaker_destroy(pool->speaker[i]);
-	free(pool);
-}
 
 /* ---- who speaks -------------------------------------------------------------------------- */
 
@@ -136,13 +111,13 @@ static struct source *speaker_owner(struct media_line *l, const struct speaker *
 /* A decoder for a source: a free one, else that of whoever has been silent for longest. */
 static struct speaker *speaker_for(struct media_line *l, struct source *s, int64_t now_ns)
 {
-	if (s->speaker || !l->pool)
+	if (s->speaker)
 		return s->speaker;
 	struct source *quietest = NULL;
-	for (int i = 0; i < MEDIA_SPEAKERS; i++) {
-		struct source *owner = speaker_owner(l, l->pool->speaker[i]);
+	for (unsigned i = 0; i < l->decoder_count; i++) {
+		struct source *owner = speaker_owner(l, l->decoders[i]);
 		if (!owner) {
-			s->speaker = l->pool->speaker[i];
+			s->speaker = l->decoders[i];
 			speaker_assign(s->speaker, s->ssrc);
 			return s->speaker;
 		}
@@ -329,7 +304,8 @@ void media_line_destroy(struct media_line *l)
 		return;
 	talker_destroy(l->talker);
 	mixer_destroy(l->mixer);
-	speaker_pool_destroy(l->pool);
+	for (unsigned i = 0; i < l->decoder_count; i++)
+		speaker_destroy(l->decoders[i]);
 	voice_udp_destroy(l->path);
 	free(l);
 }
@@ -355,8 +331,9 @@ static void playback_want(struct media_line *l, bool on, int64_t now_ns)
 		return;
 	l->playing = on;
 	l->stats.playing = on;
-	l->play_at_ns = on ? now_ns : NEVER;
-	l->sound_ns = now_ns;
+	/* on a grid that all lines share: one wake serves them all */
+	l->sound_ns = (now_ns / BLOCK_NS + 1) * BLOCK_NS;
+	l->play_at_ns = on ? l->sound_ns : NEVER;
 	l->least_late_ns = INT64_MAX;
 	l->followed = 0;
 	if (on)
@@ -372,11 +349,11 @@ static void wants_update(struct media_line *l, int64_t now_ns)
 	playback_want(l, media && (l->calls > 0 || now_ns - l->heard_ns < HANGOVER_NS), now_ns);
 }
 
-bool media_line_pool(struct media_line *l, struct speaker_pool *pool)
+bool media_line_decoder(struct media_line *l, struct speaker *decoder)
 {
-	if (l->pool)
+	if (l->decoder_count == MEDIA_SPEAKERS)
 		return false;
-	l->pool = pool;
+	l->decoders[l->decoder_count++] = decoder;
 	return true;
 }
 
@@ -465,7 +442,7 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 {
 	float block[BLOCK], one[BLOCK];
 	mixer_begin(l->mixer);
-	for (int i = 0; l->pool && i < MEDIA_SSRCS; i++) {
+	for (int i = 0; i < MEDIA_SSRCS; i++) {
 		struct source *s = &l->sources[i];
 		if (s->ssrc && s->speaker && speaker_pull(s->speaker, at_ns, one, BLOCK))
 			mixer_add(l->mixer, one);

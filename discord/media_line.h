@@ -44,18 +44,11 @@ struct media_line_config {
 int media_line_create(struct media_line **out, const struct media_line_config *config);
 void media_line_destroy(struct media_line *l); /* ports and dave are the owner's */
 
-/* The decoders of a line: a few megabytes, made on the control thread when the line joins for the
- * first time, and handed over by media_line_pool(). */
-struct speaker_pool {
-	struct speaker *speaker[MEDIA_SPEAKERS];
-};
-int speaker_pool_create(struct speaker_pool **out);
-void speaker_pool_destroy(struct speaker_pool *pool);
-
 /* ---- audio thread ------------------------------------------------------------------------ */
 
-/* Takes a pool; returns false if the line has one already (free it on the control thread). */
-bool media_line_pool(struct media_line *l, struct speaker_pool *pool);
+/* Takes one more decoder for good, up to MEDIA_SPEAKERS; false if it has that many (free it on the
+ * control thread). Each is about 200 KiB: they are made as people turn up. */
+bool media_line_decoder(struct media_line *l, struct speaker *decoder);
 /* A new voice session (NULL: none). All SSRCs are forgotten. Returns the old one, to be freed on
  * the control thread. */
 struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns);

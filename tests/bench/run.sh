@@ -8,6 +8,8 @@ BUILD=${BUILD:-build}
 dir=$BUILD/bench
 parts=$(echo "${BENCH:-resampler,cost,drift,conceal,live,lines}" | tr ',' ' ')
 mkdir -p "$dir"
+# as on a service's /run: a cable's file on a disk's file system costs a third more
+[ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ] && [ -w /dev/shm ] && export TMPDIR="${TMPDIR:-/dev/shm}"
 rows=$dir/rows.tsv
 : >"$rows"
 broken=0

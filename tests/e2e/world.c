@@ -349,7 +349,9 @@ void world_start(struct world *w, const struct world_options *options)
 	if (options)
 		w->options = *options;
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/loopline-e2e-XXXXXX");
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(w->dir, sizeof(w->dir), "%.60s/loopline-e2e-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(w->dir) || chmod(w->dir, 0755) || mkdir(world_file(w, "state"), 0700) ||
 	    mkdir(world_file(w, "rec"), 0700))
 		harness_failed("no temporary directory: %s", strerror(errno));
