@@ -188,7 +188,8 @@ static void test_quality(void)
 		printf("# Discord to phone: SNR %.1f dB (worst segment %.1f), gain %.3f, gaps %.2f "
 		       "%%\n",
 		       r.in.like.snr_db, r.in.like.worst_snr_db, r.in.like.gain, r.in.gaps * 100);
-		good = r.out.like.snr_db >= 30 && r.tap.snr_db >= 36 && r.in.like.snr_db >= 34;
+		good = r.out.like.snr_db >= 30 && r.tap.snr_db >= 36 && r.in.like.snr_db >= 34 &&
+		       r.out.gaps <= 0.005 && r.in.gaps <= 0.005;
 	}
 	call_down(&W, "q");
 	CHECK(r.out.like.snr_db >= 30);
