@@ -108,7 +108,8 @@ static struct source *speaker_owner(struct media_line *l, const struct speaker *
 	return NULL;
 }
 
-/* A decoder for a source: a free one, else that of whoever has been silent for longest. */
+/* A decoder for a source: a free one, else that of whoever has left or been silent for longest. There
+ * are no more of them than people announced. */
 static struct speaker *speaker_for(struct media_line *l, struct source *s, int64_t now_ns)
 {
 	if (s->speaker)
@@ -121,7 +122,7 @@ static struct speaker *speaker_for(struct media_line *l, struct source *s, int64
 			speaker_assign(s->speaker, s->ssrc);
 			return s->speaker;
 		}
-		if (now_ns - owner->seen_ns > RECYCLE_NS &&
+		if ((owner->ended || now_ns - owner->seen_ns > RECYCLE_NS) &&
 		    (!quietest || owner->seen_ns < quietest->seen_ns))
 			quietest = owner;
 	}
