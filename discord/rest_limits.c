@@ -112,7 +112,7 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 	if (a->status == 429) {
 		int64_t wait_ms = a->retry_after_ms >= 0 ? bounded(a->retry_after_ms) : 1000;
 		if (a->global) {
-			l->global_until_ns = now_ns + wait_ms * NS_PER_MS;
+			l->global_until_ns = now_ns + wait_ms * NS_PER_MS + REST_MARGIN_NS;
 			return;
 		}
 		remaining = 0;
@@ -124,7 +124,7 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 	EACH_OF_BUCKET (l, r, other) {
 		/* Those still under way may have come too late to be counted in this answer. */
 		other->remaining = remaining > (int64_t)in_flight ? remaining - in_flight : 0;
-		other->reset_ns = now_ns + reset_ms * NS_PER_MS;
+		other->reset_ns = now_ns + reset_ms * NS_PER_MS + REST_MARGIN_NS;
 		other->in_flight = in_flight;
 		if (a->limit > 0)
 			other->limit = a->limit;

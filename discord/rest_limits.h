@@ -17,6 +17,7 @@
 #define REST_ROUTE_BYTES  128
 #define REST_ROUTES_MAX   64 /* the least recently used is forgotten */
 #define REST_GLOBAL_EACH_SECOND 50
+#define REST_MARGIN_NS    INT64_C(5000000) /* waited longer than told: times come in ms, rounded either way */
 
 struct rest_route {
 	char route[REST_ROUTE_BYTES];
