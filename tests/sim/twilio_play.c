@@ -122,6 +122,7 @@ void play_put(struct play *p, int64_t now_ns, const uint8_t *ulaw, size_t n)
 		p->first_ns = now_ns;
 	else if (now_ns - p->last_ns > p->gap_max_ns)
 		p->gap_max_ns = now_ns - p->last_ns;
+	p->late += p->frames && now_ns - p->last_ns > 25 * SIM_MS;
 	p->last_ns = now_ns;
 	p->frames++;
 	p->sound_frames += sound;
@@ -131,7 +132,6 @@ void play_put(struct play *p, int64_t now_ns, const uint8_t *ulaw, size_t n)
 	ahead = (int64_t)((double)p->bytes / 8e-6) - 20 * SIM_MS - (now_ns - p->first_ns);
 	if (ahead > p->ahead_max_ns)
 		p->ahead_max_ns = ahead;
-	p->late += ahead < p->ahead_max_ns - 5 * SIM_MS;
 	if (p->end < at) {
 		p->underruns += p->frames > 1;
 		p->end = at + p->buffer;
