@@ -207,8 +207,7 @@ static void on_guild_create(struct app *app, const struct json_at *d)
 {
 	uint64_t guild = 0;
 	struct json_at states = {.doc = d->doc}, members = {.doc = d->doc}, e;
-	struct line *l;
-	if (!json_id(d, "id", &guild) || !(l = app_line_by_guild(app, guild)))
+	if (!json_id(d, "id", &guild) || !app_line_by_guild(app, guild))
 		return;
 	voice_users_forget_guild(app->users, guild);
 	/* Voice states here carry no guild_id, and no member either. */

@@ -85,13 +85,14 @@ int dave_fingerprint_pair(uint16_t version, const uint8_t *key_a, size_t key_a_b
 			  uint64_t user_a, const uint8_t *key_b, size_t key_b_bytes,
 			  uint64_t user_b, uint8_t out[DAVE_FINGERPRINT_BYTES])
 {
-	size_t size = key_a_bytes + key_b_bytes + 20, a_bytes, b_bytes, common;
-	uint8_t *entries = malloc(2 * size), *input = entries + size;
+	size_t size = key_a_bytes + key_b_bytes + 20, a_bytes = 0, b_bytes = 0, common;
+	uint8_t *entries = malloc(2 * size), *input;
 	bool a_first;
 	int order, rc = 0;
 
 	if (!entries)
 		return -ENOMEM;
+	input = entries + size;
 	dave_fingerprint_entry(version, key_a, key_a_bytes, user_a, entries, size, &a_bytes);
 	dave_fingerprint_entry(version, key_b, key_b_bytes, user_b, entries + a_bytes,
 			       size - a_bytes, &b_bytes);
