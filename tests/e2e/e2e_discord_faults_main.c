@@ -17,7 +17,7 @@ static const struct heal pair = {&W, "f", "ann", 1013, 617};
 
 static void healed(const char *what, int64_t since_ns, int ms)
 {
-	printf("# %s: both hear each other after %.1f s\n", what, heal_wait(&pair, since_ns, ms));
+	heal_report(&pair, what, since_ns, ms);
 }
 
 static void ann_speaks(void)
@@ -31,12 +31,8 @@ static void call_is_up(void)
 	E2E_NEEDS_WORLD();
 	simulator_forget(W.phone);
 	simulator_forget(W.discord);
-	for (int i = 0; i < 8; i++) {
-		struct heal_ears ears = heal_look(&pair);
-
-		if (ears.caller && ears.member)
-			return;
-	}
+	if (heal_is_whole(&pair))
+		return;
 	/* what a failed test left */
 	process_end(&W.bot, SIGTERM, 8000);
 	world_start_bot(&W);

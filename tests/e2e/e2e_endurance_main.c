@@ -117,24 +117,11 @@ static void keep_smaps(const struct watched *w)
 		fclose(out);
 }
 
-/* A changed message may say what rightly ends the Discord process: status 78, and why. */
-static void keep_alive(void)
-{
-	if (process_ended(&W.bridge))
-		UNIT_FAIL("loopline-bridge ended with status %x", (unsigned)W.bridge.status);
-	if (!process_ended(&W.bot))
-		return;
-	if (!WIFEXITED(W.bot.status) || WEXITSTATUS(W.bot.status) != 78)
-		UNIT_FAIL("loopline-discord ended with status %x", (unsigned)W.bot.status);
-	stops++;
-	world_run_bot(&W);
-}
-
 static void restart(bool bridge, int sig)
 {
 	struct process *p = bridge ? &W.bridge : &W.bot;
 
-	keep_alive();
+	stops += heal_keep_alive(&W);
 	step("%s of %s", sig == SIGKILL ? "SIGKILL" : "SIGTERM", bridge ? "the bridge" : "the bot");
 	if (!process_end(p, sig, 8000))
 		UNIT_FAIL("%s does not stop", p->name);
@@ -535,7 +522,7 @@ static void one_fault(void)
 
 	faults_made++;
 	faults[chance(sizeof(faults) / sizeof(faults[0]))]();
-	keep_alive();
+	stops += heal_keep_alive(&W);
 }
 
 /* ---- and then everything must be right again -------------------------------------------------- */
@@ -557,7 +544,7 @@ static void all_well(void)
 	simulator_try(W.phone, "rest", "\"count\":0");
 	simulator_try(W.discord, "rest_next", "\"count\":0");
 	simulator_try(W.discord, "voice_next", "\"count\":0");
-	keep_alive();
+	stops += heal_keep_alive(&W);
 	since = harness_now_ns();
 	/* the others end; the witness may have been ended, properly, by what was done to it */
 	for (const char *name; *(name = any_call()) && n < 50; n++)
@@ -570,7 +557,7 @@ static void all_well(void)
 		struct heal_ears ears = {0};
 		int status;
 
-		keep_alive();
+		stops += heal_keep_alive(&W);
 		if (!*witness || !is_up(witness))
 			new_call(true);
 		/* a kick is for good until somebody asks */

@@ -215,6 +215,28 @@ static void flood_end(pid_t pid, int fd)
 	close(fd);
 }
 
+/* Some seconds of peace, then the flood until its end. */
+struct phases {
+	int64_t begin, flood, end;
+};
+
+static struct phases flood_run(void)
+{
+	struct phases p;
+	int fd[2];
+	pid_t pid;
+
+	CHECK(pipe2(fd, O_CLOEXEC) == 0);
+	p.begin = harness_now_ns();
+	harness_sleep_ms((int)(BEFORE_S * 1000));
+	p.flood = harness_now_ns();
+	pid = flood_begin(fd[1]);
+	close(fd[1]);
+	flood_end(pid, fd[0]);
+	p.end = harness_now_ns();
+	return p;
+}
+
 /* ---- the call ------------------------------------------------------------------------------- */
 
 static void test_start(void)
@@ -265,40 +287,31 @@ static void compare(const char *way, const struct delays *d, int64_t begin, int6
 
 static void test_delay_during_a_flood(void)
 {
-	int64_t begin, flood, end;
+	struct phases p;
 	struct track said, heard;
 	struct delays d;
-	int fd[2];
-	pid_t pid;
 
 	E2E_NEEDS_WORLD();
-	CHECK(pipe2(fd, O_CLOEXEC) == 0);
 	simulator_ask(W.discord, "speak",
 		      "\"member\":\"ann\",\"voice\":{\"chirp\":{\"every_ms\":500}},\"reference\":"
 		      "\"%s/rec/said\"",
 		      W.dir);
 	member_record(&W, "ann", "flood");
 	harness_sleep_ms(4000);
-	begin = harness_now_ns();
-	harness_sleep_ms((int)(BEFORE_S * 1000));
-	flood = harness_now_ns();
-	pid = flood_begin(fd[1]);
-	close(fd[1]);
-	flood_end(pid, fd[0]);
-	end = harness_now_ns();
+	p = flood_run();
 	harness_sleep_ms(1000);
 	member_recorded(&W, "ann", "flood", &heard);
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
 	simulator_ask(W.phone, "flush", "\"call\":\"f\"");
 	track_load(&said, world_file(&W, "rec/f.0"), "said");
 	measure_delays(&d, &said, &heard, 500);
-	compare("phone to Discord", &d, begin, flood, end - 1000000000);
+	compare("phone to Discord", &d, p.begin, p.flood, p.end - 1000000000);
 	track_free(&said);
 	track_free(&heard);
 	track_load(&said, world_file(&W, "rec/said"), "packets");
 	track_load(&heard, world_file(&W, "rec/f.0"), "heard");
 	measure_delays(&d, &said, &heard, 500);
-	compare("Discord to phone", &d, begin, flood, end - 1000000000);
+	compare("Discord to phone", &d, p.begin, p.flood, p.end - 1000000000);
 	track_free(&said);
 	track_free(&heard);
 	world_check(&W, NULL);
@@ -319,38 +332,29 @@ static double gaps(const struct track *t, int64_t from, int64_t to, double hz)
 
 static void test_gaps_during_a_flood(void)
 {
-	int64_t begin, flood, end;
+	struct phases p;
 	struct track t;
 	double before, during;
-	int fd[2];
-	pid_t pid;
 
 	E2E_NEEDS_WORLD();
-	CHECK(pipe2(fd, O_CLOEXEC) == 0);
 	simulator_ask(W.phone, "voice", "\"call\":\"f\",\"voice\":{\"tone\":1013}");
 	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617}");
 	harness_sleep_ms(2000);
 	member_record(&W, "ann", "gaps");
 	harness_sleep_ms(300);
-	begin = harness_now_ns();
-	harness_sleep_ms((int)(BEFORE_S * 1000));
-	flood = harness_now_ns();
-	pid = flood_begin(fd[1]);
-	close(fd[1]);
-	flood_end(pid, fd[0]);
-	end = harness_now_ns();
+	p = flood_run();
 	harness_sleep_ms(500);
 	member_recorded(&W, "ann", "gaps", &t);
 	printf("# phone to Discord, before and during:\n");
-	before = gaps(&t, begin, flood, CALLER);
-	during = gaps(&t, flood, end, CALLER);
+	before = gaps(&t, p.begin, p.flood, CALLER);
+	during = gaps(&t, p.flood, p.end, CALLER);
 	CHECK(during < before + 0.005);
 	track_free(&t);
 	simulator_ask(W.phone, "flush", "\"call\":\"f\"");
 	track_load(&t, world_file(&W, "rec/f.0"), "heard");
 	printf("# Discord to phone, before and during:\n");
-	before = gaps(&t, begin, flood, MEMBER);
-	during = gaps(&t, flood, end, MEMBER);
+	before = gaps(&t, p.begin, p.flood, MEMBER);
+	during = gaps(&t, p.flood, p.end, MEMBER);
 	CHECK(during < before + 0.005);
 	track_free(&t);
 	world_check(&W, NULL);

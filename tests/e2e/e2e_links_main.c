@@ -276,20 +276,6 @@ static void test_partitions_5_s(void)
 
 static int stops; /* a process that ended itself and said why */
 
-/* A changed message may say what rightly ends the program (401, 4004): it says so, status 78. All
- * else that ends it is a crash. */
-static void keep_alive(void)
-{
-	if (process_ended(&W.bridge))
-		UNIT_FAIL("loopline-bridge ended with status %x", (unsigned)W.bridge.status);
-	if (!process_ended(&W.bot))
-		return;
-	if (!WIFEXITED(W.bot.status) || WEXITSTATUS(W.bot.status) != 78)
-		UNIT_FAIL("loopline-discord ended with status %x", (unsigned)W.bot.status);
-	stops++;
-	world_run_bot(&W);
-}
-
 static void scribble_once(uint64_t *seed)
 {
 	char path[512];
@@ -342,7 +328,7 @@ static void changes(const struct link *l, int seconds, uint64_t seed)
 	end = harness_now_ns() + seconds * 1000000000LL;
 	for (int turn = 0; harness_now_ns() < end; turn++) {
 		harness_sleep_ms(cable ? 5 : 100);
-		keep_alive();
+		stops += heal_keep_alive(&W);
 		if (cable) {
 			scribble_once(&seed);
 			changed++;
@@ -389,13 +375,13 @@ static void changes(const struct link *l, int seconds, uint64_t seed)
 		simulator_ask(W.relay, "link", "\"link\":\"%s\",\"do\":\"cut\"", l->name);
 	calls_down(&W);
 	world_wait_calls(&W, 0, 0, 30000);
-	keep_alive();
+	stops += heal_keep_alive(&W);
 	ann_speaks();
 	start_call();
 	cJSON_Delete(world_api(&W, "discord", "POST", "/v1/lines/0/connect", NULL));
 	printf("# %s: a new call is right after %.1f s\n", l->name,
 	       heal_wait(&pair, harness_now_ns(), 90000));
-	keep_alive();
+	stops += heal_keep_alive(&W);
 }
 
 static int change_seconds = 3;

@@ -37,7 +37,7 @@ static void ann_speaks(void)
 
 static void healed(const char *what, int64_t since_ns, int ms)
 {
-	printf("# %s: both hear each other after %.1f s\n", what, heal_wait(&pair, since_ns, ms));
+	heal_report(&pair, what, since_ns, ms);
 }
 
 static void call_is_up(void)
@@ -45,12 +45,8 @@ static void call_is_up(void)
 	E2E_NEEDS_WORLD();
 	simulator_forget(W.phone);
 	simulator_forget(W.discord);
-	for (int i = 0; i < 8; i++) {
-		struct heal_ears ears = heal_look(&pair);
-
-		if (ears.caller && ears.member)
-			return;
-	}
+	if (heal_is_whole(&pair))
+		return;
 	calls_down(&W); /* what a failed test left */
 	process_end(&W.bot, SIGTERM, 8000);
 	process_end(&W.bridge, SIGTERM, 8000);

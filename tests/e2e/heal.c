@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "tests/e2e/measure.h"
 
@@ -126,4 +127,32 @@ double heal_wait(const struct heal *h, int64_t since_ns, int ms)
 				       ears.caller ? "the channel" : "nothing right",
 				       ears.member ? "the caller" : "nothing right");
 	}
+}
+
+void heal_report(const struct heal *h, const char *what, int64_t since_ns, int ms)
+{
+	printf("# %s: both hear each other after %.1f s\n", what, heal_wait(h, since_ns, ms));
+}
+
+bool heal_is_whole(const struct heal *h)
+{
+	for (int i = 0; i < 8; i++) {
+		struct heal_ears ears = heal_look(h);
+
+		if (ears.caller && ears.member)
+			return true;
+	}
+	return false;
+}
+
+bool heal_keep_alive(struct world *w)
+{
+	if (process_ended(&w->bridge))
+		harness_failed("loopline-bridge ended with status %x", (unsigned)w->bridge.status);
+	if (!process_ended(&w->bot))
+		return false;
+	if (!WIFEXITED(w->bot.status) || WEXITSTATUS(w->bot.status) != 78)
+		harness_failed("loopline-discord ended with status %x", (unsigned)w->bot.status);
+	world_run_bot(w);
+	return true;
 }

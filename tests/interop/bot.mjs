@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One real client: discord.js with @discordjs/voice (and, inside it, @snazzah/davey). Joins, plays a
 // tone, tells what it hears of whom. Driven by JSON lines on stdin.
-import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { Client, Events, GatewayIntentBits } from 'discord.js';
 import {
@@ -14,10 +13,10 @@ import {
 	StreamType,
 	VoiceConnectionStatus,
 } from '@discordjs/voice';
+import { say, serve } from './commanded.mjs';
 import { Ear, tone } from './tone.mjs';
 
 const o = JSON.parse(process.env.BOT);
-const say = (m) => process.stdout.write(JSON.stringify(m) + '\n');
 const client = new Client({
 	intents: [GatewayIntentBits.Guilds, GatewayIntentBits.GuildVoiceStates],
 	rest: { api: o.api },
@@ -128,16 +127,7 @@ const commands = {
 	},
 };
 
-createInterface({ input: process.stdin })
-	.on('line', async (line) => {
-		const m = JSON.parse(line);
-		try {
-			say({ id: m.id, ok: true, ...(await commands[m.cmd](m)) });
-		} catch (e) {
-			say({ id: m.id, ok: false, error: String(e) });
-		}
-	})
-	.on('close', () => process.exit(0));
+serve(commands);
 client.on(Events.Error, (e) => say({ event: 'error', what: String(e) }));
 client.once(Events.ClientReady, () => say({ event: 'ready' }));
 client.login(o.token).catch((e) => {

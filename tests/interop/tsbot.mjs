@@ -3,13 +3,12 @@
 // member of a voice channel needs them. Driven like bot.mjs, by JSON lines on stdin.
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { createInterface } from 'node:readline';
 import WebSocket from 'ws';
+import { say, serve } from './commanded.mjs';
 import { Ear, tone } from './tone.mjs';
 import { TsDave } from './tsdave.mjs';
 
 const o = JSON.parse(process.env.BOT);
-const say = (m) => process.stdout.write(JSON.stringify(m) + '\n');
 const log = (text) => process.env.INTEROP_DEBUG && process.stderr.write(`${text}\n`);
 const frames = tone(o.hz);
 const ear = new Ear();
@@ -270,16 +269,7 @@ const commands = {
 	},
 };
 
-createInterface({ input: process.stdin })
-	.on('line', async (line) => {
-		const m = JSON.parse(line);
-		try {
-			say({ id: m.id, ok: true, ...(await commands[m.cmd](m)) });
-		} catch (e) {
-			say({ id: m.id, ok: false, error: String(e.stack ?? e) });
-		}
-	})
-	.on('close', () => process.exit(0));
+serve(commands);
 const answer = await fetch(`${o.api}/v10/gateway/bot`, {
 	headers: { authorization: `Bot ${o.token}`, 'user-agent': 'DiscordBot (https://example.invalid, 0)' },
 });

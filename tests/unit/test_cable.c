@@ -5,6 +5,7 @@
  */
 #include "alsa/cable/cable.h"
 #include "alsa/cable/cable_file.h"
+#include "tests/unit/cable_forge.h"
 #include "tests/unit/cable_env.h"
 #include "tests/unit/unit.h"
 
@@ -454,20 +455,6 @@ static void test_header_fuzzed(void)
 	CHECK_INT(pwrite(fd, &good, sizeof(good), 0), sizeof(good));
 	CHECK_INT(open_err(&spec, CABLE_READ), 0);
 	close(fd);
-}
-
-/* As record_check() in cable.c, so that hostile records get past it: who may write the file can
- * compute it too. */
-static uint64_t forged_check(const struct cable_record *r)
-{
-	uint64_t w[4] = {r->generation, (uint64_t)r->start, (uint64_t)r->written, (uint64_t)r->end};
-	uint64_t h = 0x6c6f6f706c696e65;
-
-	for (int i = 0; i < 4; i++) {
-		h = (h ^ w[i]) * 0x9e3779b97f4a7c15;
-		h ^= h >> 29;
-	}
-	return h | 1;
 }
 
 static int64_t nasty(uint32_t *seed)
