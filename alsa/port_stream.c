@@ -366,6 +366,14 @@ size_t port_read_mono(struct port *p, float *frames, size_t max_frames, int64_t 
 
 /* ---- both --------------------------------------------------------------------------------- */
 
+/* Finer than what can be read, which comes in steps of a period or a millisecond. */
+static snd_pcm_sframes_t age(struct port *p)
+{
+	snd_pcm_sframes_t frames;
+
+	return snd_pcm_delay(p->pcm, &frames) == 0 ? frames : 0;
+}
+
 size_t port_delay_frames(struct port *p, int64_t now_ns)
 {
 	int64_t frames;
@@ -375,7 +383,7 @@ size_t port_delay_frames(struct port *p, int64_t now_ns)
 	if (p->params.direction == PORT_PLAYBACK)
 		frames = queued(p, now_ns);
 	else
-		frames = port_is_open(p) && p->running ? available(p, now_ns) : 0;
+		frames = port_is_open(p) && p->running ? age(p) : 0;
 	return frames < 0 ? 0 : (size_t)frames;
 }
 

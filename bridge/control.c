@@ -67,15 +67,47 @@ static void write_ms(struct json_writer *w, const char *name, int64_t ns)
 	json_w_num(w, name, (double)(ns / 10000) / 100);
 }
 
-/* The delay budget and the counters of one call. */
-static void write_call_sound(struct json_writer *w, const struct call *call)
+/* What this process keeps the sound of one call for, either way (api.h). */
+static void write_budget(struct json_writer *w, const struct line *line, const struct leg_stats *leg,
+			 const struct media_stream_stats *stream)
 {
+	const struct line_budget *shared = line_budget(line);
+	int64_t delay_ns = leg->playout.delay_ns, jitter_ns = leg->playout.jitter_ns;
+	const struct budget_share to_discord[] = {
+		{"framing_ms", leg->framing_in_ns},
+		budget_share_jitter(delay_ns, jitter_ns),
+		budget_share_playout(delay_ns, jitter_ns),
+		{"resampling_ms", leg->playout.resampler_ns},
+		{"mixing_ms", budget_ns(&shared->mixing)},
+		{"loopback_ms", budget_ns(&shared->to_loopback)},
+	};
+	const struct budget_share to_phone[] = {
+		{"loopback_ms", budget_ns(&shared->from_loopback)},
+		{"resampling_ms", leg->resampling_out_ns},
+		{"framing_ms", leg->framing_out_ns},
+		{"socket_ms", stream->unsent_ns},
+	};
+
+	json_w_obj(w, "budget");
+	budget_write(w, "to_discord", to_discord, sizeof(to_discord) / sizeof(*to_discord));
+	budget_write(w, "to_phone", to_phone, sizeof(to_phone) / sizeof(*to_phone));
+	write_ms(w, "twilio_queue_ms", stream->queue_ns);
+	json_w_end(w);
+}
+
+/* The delay budget and the counters of one call. */
+static void write_call_sound(struct json_writer *w, const struct line *line, const struct call *call)
+{
+	struct media_stream_stats stream = {0};
 	struct leg_stats leg;
 
 	json_w_obj(w, NULL);
 	json_w_str(w, "id", call->sid);
+	if (call->stream)
+		media_stream_stats(session_stream(call->stream), &stream);
 	if (call->leg) {
 		leg_stats(call->leg, &leg);
+		write_budget(w, line, &leg, &stream);
 		write_ms(w, "jitter_ms", leg.playout.jitter_ns);
 		write_ms(w, "playout_ms", leg.playout.delay_ns);
 		write_ms(w, "playout_target_ms", leg.playout.target_ns);
@@ -91,9 +123,6 @@ static void write_call_sound(struct json_writer *w, const struct call *call)
 		json_w_int(w, "silent_out", (int64_t)leg.silent_out);
 	}
 	if (call->stream) {
-		struct media_stream_stats stream;
-
-		media_stream_stats(session_stream(call->stream), &stream);
 		json_w_int(w, "media", (int64_t)stream.media);
 		json_w_int(w, "gaps", (int64_t)stream.gaps);
 		json_w_int(w, "duplicates", (int64_t)stream.duplicates);
@@ -132,7 +161,7 @@ static void write_state(void *user, struct json_writer *w)
 		for (struct call *call = call_next(b->calls, NULL); call;
 		     call = call_next(b->calls, call))
 			if (call->line == n)
-				write_call_sound(w, call);
+				write_call_sound(w, b->line[n], call);
 		json_w_end(w);
 		json_w_end(w);
 	}

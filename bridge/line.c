@@ -23,6 +23,7 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
+#define STAMP_TICKS   41 /* the loopback's share is asked for every 205 ms: no multiple of a frame */
 
 struct leg {
 	struct line *line;
@@ -52,6 +53,7 @@ struct leg {
 	uint8_t out[G711_FRAME_BYTES];
 	unsigned out_fill;
 	uint64_t frames_out, silent_out;
+	struct budget_stage framing_in, framing_out;
 };
 
 struct line {
@@ -75,6 +77,7 @@ struct line {
 	float in[OUT_MAX];
 	int64_t last_tick_ns;
 	struct line_stats stats;
+	struct line_budget budget;
 };
 
 int line_create(struct line **out, int number, const char *phone_pcm, const char *discord_pcm)
@@ -167,6 +170,21 @@ bool line_connected(const struct line *line)
 void line_stats(const struct line *line, struct line_stats *out)
 {
 	*out = line->stats;
+}
+
+const struct line_budget *line_budget(const struct line *line)
+{
+	return &line->budget;
+}
+
+static int64_t frames_ns(size_t frames)
+{
+	return (int64_t)frames * NS_PER_SEC / RATE;
+}
+
+static bool stamps_now(const struct line *line)
+{
+	return line->stats.ticks % STAMP_TICKS == 0;
 }
 
 /* ---- callers to "phone" --------------------------------------------------------------------- */
@@ -291,8 +309,13 @@ static void write_phone(struct line *line, int64_t now_ns)
 	if (due > BLOCKS_MAX)
 		due = BLOCKS_MAX;
 	follow_the_clock(line, now_ns - (int64_t)(due - 1) * LINE_TICK_NS);
+	if (stamps_now(line))
+		budget_stamp(&line->budget.to_loopback,
+			     frames_ns(port_delay_frames(line->phone, now_ns)));
 	for (size_t i = 0; i < due; i++) {
 		line->pull_ns += LINE_TICK_NS;
+		/* the block's first sample was due a tick before its last */
+		budget_stamp(&line->budget.mixing, now_ns - line->pull_ns + LINE_TICK_NS);
 		mix_block(line, line->pull_ns, now_ns);
 	}
 }
@@ -336,8 +359,9 @@ static void add_waiting(struct leg *leg, float *block, unsigned n)
 	}
 }
 
+/* `later`: frames at 48 kHz that are there and come after these n */
 static void leg_hear(struct leg *leg, const float *in, unsigned n, uint64_t ring_at,
-		     unsigned ring_frames, int64_t now_ns)
+		     unsigned ring_frames, unsigned later, int64_t now_ns)
 {
 	float block[OUT_PIECE], narrow[OUT_PIECE];
 	uint8_t ulaw[OUT_PIECE];
@@ -351,8 +375,11 @@ static void leg_hear(struct leg *leg, const float *in, unsigned n, uint64_t ring
 	g711_ulaw_encode_float(ulaw, narrow, made);
 	for (unsigned i = 0; i < made; i++) {
 		leg->out[leg->out_fill++] = ulaw[i];
-		if (leg->out_fill == G711_FRAME_BYTES)
+		if (leg->out_fill == G711_FRAME_BYTES) {
+			budget_stamp(&leg->framing_out,
+				     frames_ns((made - 1 - i) * (RATE / G711_RATE_HZ) + later));
 			leg_emit(leg, now_ns);
+		}
 	}
 }
 
@@ -380,6 +407,9 @@ static void read_discord(struct line *line, int64_t now_ns)
 	memset(in, 0, plan.silence * sizeof(float));
 	line->stats.silence_frames += plan.silence;
 	line->stats.skipped_frames += plan.skip;
+	if (stamps_now(line) && captured > 0)
+		budget_stamp(&line->budget.from_loopback,
+			     frames_ns(port_delay_frames(line->discord, now_ns)));
 	if (unread > total + RING_SPARE)
 		line->read = line->written - total - RING_SPARE / 3;
 
@@ -392,7 +422,7 @@ static void read_discord(struct line *line, int64_t now_ns)
 			if (!leg->active)
 				continue;
 			steer(leg);
-			leg_hear(leg, in + at, n, line->read, ring_frames, now_ns);
+			leg_hear(leg, in + at, n, line->read, ring_frames, total - at - n, now_ns);
 		}
 		line->read += ring_frames;
 	}
@@ -536,6 +566,7 @@ void leg_put(struct leg *leg, int64_t media, const uint8_t *ulaw, size_t n, int6
 
 	if (!leg->active)
 		return;
+	budget_stamp(&leg->framing_in, (int64_t)n * NS_PER_SEC / G711_RATE_HZ);
 	while (n) {
 		size_t piece = n < PIECE ? n : PIECE;
 
@@ -563,4 +594,7 @@ void leg_stats(const struct leg *leg, struct leg_stats *out)
 	out->out_ppm = leg->out_ppm;
 	out->frames_out = leg->frames_out;
 	out->silent_out = leg->silent_out;
+	out->framing_in_ns = budget_ns(&leg->framing_in);
+	out->framing_out_ns = budget_ns(&leg->framing_out);
+	out->resampling_out_ns = resampler_delay_ns(leg->resampler);
 }

@@ -22,6 +22,7 @@
 #include "alsa/port.h"
 #include "bridge/g711.h"
 #include "bridge/waiting.h"
+#include "common/budget.h"
 
 #define LINE_TICK_NS       INT64_C(5000000)
 #define LINE_BLOCK_FRAMES  240 /* one tick at 48 kHz */
@@ -50,6 +51,13 @@ bool line_connected(const struct line *line);
  * returns true; false: nothing is running, the PCMs are stopped.
  */
 bool line_tick(struct line *line, int64_t now_ns);
+
+/* What the line's own stages keep sound for; one call's budget is its leg's and these. */
+struct line_budget {
+	struct budget_stage mixing, to_loopback; /* callers to "phone" */
+	struct budget_stage from_loopback;       /* "discord" to the callers */
+};
+const struct line_budget *line_budget(const struct line *line);
 
 struct line_stats {
 	uint64_t ticks, late_ticks; /* late: more than 5 ms behind */
@@ -92,6 +100,9 @@ struct leg_stats {
 	double out_ppm;          /* by which the outgoing resampler is bent */
 	uint64_t frames_out;
 	uint64_t silent_out;     /* of those, all 0xFF */
+	int64_t framing_in_ns;     /* sound in one message of the caller; BUDGET_UNKNOWN before the first */
+	int64_t framing_out_ns;    /* how long the end of a frame to the caller had been there, likewise */
+	int64_t resampling_out_ns; /* 48 to 8 kHz */
 };
 void leg_stats(const struct leg *leg, struct leg_stats *out);
 

@@ -362,4 +362,5 @@ void media_stream_stats(const struct media_stream *s, struct media_stream_stats 
 	*out = s->stats;
 	out->min_rtt_ns = s->probe.min_rtt_ns;
 	out->queue_ns = s->probe.queue_ns;
+	out->unsent_ns = (int64_t)s->queue_frames * G711_FRAME_BYTES * 1000000000 / G711_RATE_HZ;
 }

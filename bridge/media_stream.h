@@ -83,6 +83,7 @@ struct media_stream_stats {
 	uint64_t frames_sent, frames_dropped;       /* dropped: the socket took none */
 	uint64_t clears;
 	int64_t min_rtt_ns, queue_ns;               /* of marks */
+	int64_t unsent_ns;                          /* sound that the socket has not taken yet */
 };
 void media_stream_stats(const struct media_stream *stream, struct media_stream_stats *out);
 

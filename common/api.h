@@ -34,6 +34,29 @@
  *	{"type":"line.channel","line":0,"state":"connected","channel_id":"123","why":""}
  * Lines of discord.sock: {"line":0,"channel":{...}}; its events are line.channel with "seq".
  *
+ * GET /v1/state has more than the snapshot: counters, and the delay budget, live. Each process shows
+ * what it keeps the sound for, stage by stage in milliseconds; what is not known yet is null.
+ * bridge.sock, "sound":[{"line":0,…,"calls":[{"id":"CA...",…,"budget":{
+ *	"to_discord":{"framing_ms","network_jitter_ms","playout_ms","resampling_ms","mixing_ms",
+ *		      "loopback_ms","sum_ms"},
+ *	"to_phone":{"loopback_ms","resampling_ms","framing_ms","socket_ms","sum_ms"},
+ *	"twilio_queue_ms":0.2}}]}]
+ * discord.sock, "media":[{"line":0,…,"budget":{
+ *	"to_discord":{"loopback_ms","framing_ms","encode_ms","sending_ms","sum_ms"},
+ *	"to_phone":{"mixing_ms","loopback_ms","sum_ms"},
+ *	"speakers":[{"user_id":"123","to_phone":{"framing_ms","network_jitter_ms","playout_ms",
+ *						 "resampling_ms","sum_ms"}}]}}]
+ * What we add from a caller to Discord is the sum of both `to_discord`; from a speaker to a caller that
+ * of his `to_phone` and of both processes'. Time counts from when a piece of sound was spoken,
+ * during the time that it lasts before it is sent, to when the end of the piece that it leaves in is
+ * sent. framing: a piece that came is played out in real time (its own length), or the end of one that
+ * leaves waits for the wake in which it is found. network_jitter: what playout waits because
+ * arrivals vary (their 99th percentile over the least delayed one); playout: the rest of its delay.
+ * mixing: the mix period, and how late its wake is. loopback: what is queued in front of what is
+ * written; the age of what is read. encode: the encoder's look-ahead. sending: the work of a wake.
+ * socket: what the stream's socket has not taken. twilio_queue: by marks, apart from the sum
+ * because the network's jitter is in it.
+ *
  * Ids are strings. Unknown fields are ignored, unknown types of event too. since_ms is wall time in
  * milliseconds since 1970 when the call came in. Errors of HTTP: {"error":"a sentence"}.
  */

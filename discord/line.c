@@ -613,6 +613,43 @@ void line_dead(struct line *l, unsigned generation, enum voice_dead why)
 
 /* ---- figures ----------------------------------------------------------------------------- */
 
+/* What this process keeps the line's sound for, either way (common/api.h). */
+static void write_budget(const struct line *l, const struct media_line_stats *m, struct json_writer *w)
+{
+	uint32_t lookahead = m->lookahead_frames;
+	const struct budget_share to_discord[] = {
+		{"loopback_ms", budget_ns(&m->from_loopback)},
+		{"framing_ms", budget_ns(&m->framing)},
+		{"encode_ms", lookahead ? lookahead * NS_PER_SEC / RTP_CLOCK_HZ : BUDGET_UNKNOWN},
+		{"sending_ms", media_work_ns(l->host.media)},
+	};
+	const struct budget_share to_phone[] = {
+		{"mixing_ms", budget_ns(&m->mixing)},
+		{"loopback_ms", budget_ns(&m->to_loopback)},
+	};
+	json_w_obj(w, "budget");
+	budget_write(w, "to_discord", to_discord, sizeof(to_discord) / sizeof(*to_discord));
+	budget_write(w, "to_phone", to_phone, sizeof(to_phone) / sizeof(*to_phone));
+	json_w_arr(w, "speakers");
+	for (unsigned i = 0; i < MEDIA_SPEAKERS; i++) {
+		const struct media_voice *v = &m->voices[i];
+		const struct budget_share shares[] = {
+			{"framing_ms", v->framing_ns},
+			budget_share_jitter(v->delay_ns, v->jitter_ns),
+			budget_share_playout(v->delay_ns, v->jitter_ns),
+			{"resampling_ms", v->resampling_ns},
+		};
+		if (v->user_id == 0)
+			continue;
+		json_w_obj(w, NULL);
+		json_w_id(w, "user_id", v->user_id);
+		budget_write(w, "to_phone", shares, sizeof(shares) / sizeof(*shares));
+		json_w_end(w);
+	}
+	json_w_end(w);
+	json_w_end(w);
+}
+
 void line_write_state(const struct line *l, struct json_writer *w)
 {
 	const struct media_line_stats *m = media_stats(l->host.media, l->number);
@@ -645,6 +682,7 @@ void line_write_state(const struct line *l, struct json_writer *w)
 		json_w_num(w, "udp_rtt_ms", (double)m->udp_rtt_ns / (double)NS_PER_MS);
 	metrics_write_json(&m->lateness, w, "lateness");
 	metrics_write_json(&m->playout, w, "playout");
+	write_budget(l, m, w);
 	port_write_state(w, "capture", l->capture);
 	port_write_state(w, "playback", l->playback);
 }

@@ -78,6 +78,7 @@ struct media {
 	_Atomic uint32_t pings;   /* written by control, read by audio */
 	_Atomic uint32_t answers; /* written by audio, read by control */
 	_Atomic uint64_t events_lost; /* written by audio, read by control */
+	struct budget_stage work;     /* written by audio, read by control */
 };
 
 /* ---- audio thread ------------------------------------------------------------------------ */
@@ -183,22 +184,25 @@ static void *audio_thread(void *arg)
 {
 	struct media *m = arg;
 	struct pollfd fds[1 + MEDIA_LINES_MAX];
-	int64_t next_ns = INT64_MAX;
+	int64_t next_ns = INT64_MAX, woken_ns = INT64_MAX;
 	for (;;) {
 		int64_t now_ns = clock_mono_ns(), wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
 		struct timespec wait = {wait_ns / NS_PER_SEC, wait_ns % NS_PER_SEC};
 		nfds_t n = 1;
+		if (woken_ns < now_ns)
+			budget_stamp(&m->work, now_ns - woken_ns);
 		fds[0] = (struct pollfd){.fd = m->wake_audio, .events = POLLIN};
 		for (int i = 0; i < m->slot_count; i++) /* poll() skips fd -1 */
 			fds[n++] = (struct pollfd){.fd = media_line_fd(m->slots[i].sound),
 						   .events = POLLIN};
 		/* ppoll() and no timerfd: that would be two more system calls for each block */
 		if (ppoll(fds, n, next_ns == INT64_MAX ? NULL : &wait, NULL) < 0) {
+			woken_ns = INT64_MAX;
 			if (errno != EINTR)
 				usleep(1000); /* out of memory in the kernel: no busy loop */
 			continue;
 		}
-		now_ns = clock_mono_ns();
+		now_ns = woken_ns = clock_mono_ns();
 		if (fds[0].revents) {
 			drain(m->wake_audio);
 			m->answers = m->pings;
@@ -459,6 +463,11 @@ const struct media_line_stats *media_stats(const struct media *m, int line)
 {
 	const struct slot *s = slot_find(m, line);
 	return s ? media_line_stats(s->sound) : NULL;
+}
+
+int64_t media_work_ns(const struct media *m)
+{
+	return budget_ns(&m->work);
 }
 
 bool media_is_realtime(const struct media *m)

@@ -54,5 +54,8 @@ bool media_ping(struct media *m);
 /* NULL: no such line. */
 const struct media_line_stats *media_stats(const struct media *m, int line);
 bool media_is_realtime(const struct media *m);
+/* How long a wake of the audio thread takes: what it encodes leaves within that. BUDGET_UNKNOWN:
+ * it has not woken yet. */
+int64_t media_work_ns(const struct media *m);
 
 #endif

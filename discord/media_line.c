@@ -25,6 +25,7 @@
 #define HELD_EXPIRE_NS   (5 * NS_PER_SEC)
 #define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
 #define FIGURES_EVERY_NS NS_PER_SEC
+#define STAMP_BLOCKS     41 /* the loopback's share is asked for that seldom: no multiple of a frame */
 
 struct source {
 	uint32_t ssrc; /* 0: free */
@@ -68,6 +69,7 @@ struct media_line {
 	struct waiting waiting[MEDIA_HELD];
 	unsigned waiting_next;
 
+	unsigned stamps_out, stamps_in;
 	struct media_line_stats stats;
 };
 
@@ -397,15 +399,16 @@ void media_line_calls(struct media_line *l, unsigned calls, int64_t now_ns)
 struct sending {
 	struct media_line *line;
 	int64_t now_ns;
+	bool sound; /* a packet of it went out */
 };
 
 static void on_emit(void *ctx, uint32_t timestamp, const uint8_t *opus, size_t bytes, bool silence)
 {
-	const struct sending *sending = ctx;
+	struct sending *sending = ctx;
 	struct media_line *l = sending->line;
 	uint8_t sealed[TALKER_PACKET_BYTES_MAX + DAVE_FRAME_OVERHEAD];
 	size_t sealed_bytes;
-	(void)silence;
+	sending->sound |= !silence;
 	if (dave_media_encrypt(l->config.dave, sending->now_ns, opus, bytes, sealed, sizeof(sealed),
 			       &sealed_bytes) != 0) {
 		l->stats.packets_not_sent++; /* alone in the channel: no key, nobody to hear it */
@@ -417,10 +420,24 @@ static void on_emit(void *ctx, uint32_t timestamp, const uint8_t *opus, size_t b
 		l->stats.packets_not_sent++;
 }
 
+static int64_t frames_ns(size_t frames)
+{
+	return (int64_t)frames * NS_PER_SEC / RTP_CLOCK_HZ;
+}
+
+/* How old the end of the packet is that has just gone out. */
+static void capture_stamp(struct media_line *l, int64_t now_ns)
+{
+	budget_stamp(&l->stats.framing, frames_ns(talker_holds(l->talker)));
+	if (l->stamps_out++ % STAMP_BLOCKS == 0)
+		budget_stamp(&l->stats.from_loopback,
+			     frames_ns(port_delay_frames(l->config.capture, now_ns)));
+}
+
 static void capture_step(struct media_line *l, int64_t now_ns)
 {
 	float samples[RTP_FRAME_SAMPLES];
-	struct sending sending = {l, now_ns};
+	struct sending sending = {l, now_ns, false};
 	size_t n;
 	for (int i = 0; i < 8; i++) { /* bounded: the port drops a backlog by itself */
 		n = port_read_mono(l->config.capture, samples, RTP_FRAME_SAMPLES, now_ns);
@@ -428,8 +445,10 @@ static void capture_step(struct media_line *l, int64_t now_ns)
 			break;
 		talker_push(l->talker, samples, n, now_ns, on_emit, &sending);
 	}
+	if (sending.sound)
+		capture_stamp(l, now_ns);
 	size_t wants = talker_wants(l->talker);
-	int64_t wait_ns = (int64_t)wants * NS_PER_SEC / RTP_CLOCK_HZ;
+	int64_t wait_ns = frames_ns(wants);
 	if (wants == 0)
 		wait_ns = FRAME_NS; /* silent: a frame begins no sooner than its first sample */
 	else if (wait_ns > BLOCK_NS && port_period_frames(l->config.capture) > BLOCK)
@@ -483,18 +502,34 @@ static void playback_step(struct media_line *l, int64_t now_ns)
 	size_t blocks = port_due(l->config.playback, BLOCK, now_ns) / BLOCK;
 	if (blocks > 0)
 		follow_the_clock(l, blocks, now_ns);
+	if (blocks > 0 && l->stamps_in++ % STAMP_BLOCKS == 0)
+		budget_stamp(&l->stats.to_loopback,
+			     frames_ns(port_delay_frames(l->config.playback, now_ns)));
 	for (; blocks > 0; blocks--) {
+		/* the block's first sample was due a block before its last */
+		budget_stamp(&l->stats.mixing, now_ns - l->sound_ns + BLOCK_NS);
 		block_play(l, l->sound_ns, now_ns);
 		l->sound_ns += BLOCK_NS;
 	}
 	l->play_at_ns = l->sound_ns > now_ns ? l->sound_ns : now_ns + POLL_MIN_NS;
 }
 
+static void voice_show(struct media_voice *voice, uint64_t user_id, const struct speaker_stats *s)
+{
+	voice->framing_ns = frames_ns(s->frame);
+	voice->jitter_ns = s->playout.jitter_ns;
+	voice->delay_ns = s->playout.delay_ns;
+	voice->resampling_ns = s->playout.resampler_ns;
+	voice->user_id = user_id;
+}
+
 static void figures_update(struct media_line *l, int64_t now_ns)
 {
 	struct voice_udp_stats u;
+	struct talker_stats t;
 	struct speaker_stats s;
 	uint64_t lost = 0, concealed = 0, late = 0;
+	unsigned voices = 0;
 	sources_expire(l, now_ns);
 	if (l->path) {
 		voice_udp_stats(l->path, &u);
@@ -510,10 +545,16 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 		lost += s.lost;
 		concealed += s.playout.concealed;
 		late += s.late + s.playout.late;
-		if (s.playout.playing)
-			metrics_record(&l->stats.playout,
-				       s.playout.delay_ns + s.playout.resampler_ns);
+		if (!s.playout.playing)
+			continue;
+		metrics_record(&l->stats.playout, s.playout.delay_ns + s.playout.resampler_ns);
+		if (voices < MEDIA_SPEAKERS)
+			voice_show(&l->stats.voices[voices++], l->sources[i].user_id, &s);
 	}
+	for (; voices < MEDIA_SPEAKERS; voices++)
+		l->stats.voices[voices].user_id = 0;
+	talker_stats(l->talker, &t);
+	l->stats.lookahead_frames = t.lookahead_frames;
 	l->stats.lost = lost;
 	l->stats.concealed = concealed;
 	l->stats.late = late;

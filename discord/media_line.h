@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/budget.h"
 #include "common/metrics.h"
 #include "discord/speaker.h"
 #include "discord/talker.h"
@@ -70,6 +71,12 @@ int64_t media_line_step(struct media_line *l, int64_t now_ns);
 
 /* ---- any thread: figures, each possibly a moment old --------------------------------------- */
 
+/* What one speaker's sound is kept for; each written by the audio thread once a second. */
+struct media_voice {
+	_Atomic uint64_t user_id; /* 0: nobody is heard */
+	_Atomic int64_t framing_ns, jitter_ns, delay_ns, resampling_ns;
+};
+
 struct media_line_stats {
 	_Atomic bool in_channel, capturing, playing;
 	_Atomic uint64_t packets_sent, packets_not_sent, packets_received, packets_opened;
@@ -78,6 +85,11 @@ struct media_line_stats {
 	_Atomic int64_t udp_rtt_ns;
 	struct metrics_histogram lateness; /* step called after its deadline */
 	struct metrics_histogram playout; /* delay of playout, each second and speaker */
+	/* Shares of the delay (common/budget.h), written by the audio thread: */
+	struct budget_stage from_loopback, framing; /* "phone" to Discord */
+	struct budget_stage mixing, to_loopback;    /* Discord to "discord" */
+	_Atomic uint32_t lookahead_frames;          /* of the encoder */
+	struct media_voice voices[MEDIA_SPEAKERS];
 };
 const struct media_line_stats *media_line_stats(const struct media_line *l);
 

@@ -337,5 +337,6 @@ int64_t speaker_heard_ns(const struct speaker *s)
 void speaker_stats(const struct speaker *s, struct speaker_stats *out)
 {
 	*out = s->stats;
+	out->frame = s->frame;
 	playout_stats(s->playout, &out->playout);
 }

@@ -50,6 +50,7 @@ int64_t speaker_heard_ns(const struct speaker *s);
 
 struct speaker_stats {
 	uint64_t packets, late, lost, fec, plc, bad, silence;
+	unsigned frame; /* samples in a packet of his */
 	struct playout_stats playout;
 };
 void speaker_stats(const struct speaker *s, struct speaker_stats *out);

@@ -54,12 +54,15 @@ static int bandwidth_set(struct talker *t)
 static int encoder_setup(struct talker *t)
 {
 	OpusEncoder *e = t->encoder;
+	opus_int32 lookahead = 0;
 	if (opus_encoder_ctl(e, OPUS_SET_BITRATE(t->fec ? FEC_BITRATE : BITRATE)) != OPUS_OK ||
 	    opus_encoder_ctl(e, OPUS_SET_COMPLEXITY(5)) != OPUS_OK ||
 	    opus_encoder_ctl(e, OPUS_SET_INBAND_FEC(t->fec ? 1 : 0)) != OPUS_OK ||
 	    opus_encoder_ctl(e, OPUS_SET_PACKET_LOSS_PERC(t->fec ? FEC_LOSS_PCT : 0)) != OPUS_OK ||
-	    bandwidth_set(t) != OPUS_OK)
+	    bandwidth_set(t) != OPUS_OK ||
+	    opus_encoder_ctl(e, OPUS_GET_LOOKAHEAD(&lookahead)) != OPUS_OK)
 		return -EIO;
+	t->stats.lookahead_frames = (unsigned)lookahead;
 	return 0;
 }
 
@@ -245,6 +248,11 @@ size_t talker_wants(const struct talker *t)
 	if (t->talking)
 		return FRAME - t->fill;
 	return t->silence_due > 0 ? t->silence_wait : 0;
+}
+
+size_t talker_holds(const struct talker *t)
+{
+	return t->talking ? t->fill : 0;
 }
 
 void talker_stats(const struct talker *t, struct talker_stats *out)

@@ -45,10 +45,13 @@ void talker_push(struct talker *t, const float *samples, size_t frames, int64_t 
 
 /* Samples still missing until the next packet; 0 while silent (nothing is awaited). */
 size_t talker_wants(const struct talker *t);
+/* Samples that came after the last packet's end; 0 while silent. */
+size_t talker_holds(const struct talker *t);
 
 struct talker_stats {
 	uint64_t frames, silence_frames, spurts, encode_errors;
 	bool wide; /* something wider than a telephone is being sent */
+	unsigned lookahead_frames; /* by which the encoder is behind what it was given */
 };
 void talker_stats(const struct talker *t, struct talker_stats *out);
 

@@ -57,11 +57,9 @@ void call_both_hear(struct world *w, const char *call, int stream, const char *m
 	track_free(&t);
 }
 
-void call_delays(struct world *w, const char *name, const char *member_name, int ms,
-		 struct delays *to_discord, struct delays *to_phone)
+void call_chirps(struct world *w, const char *name, const char *member_name)
 {
-	struct track said, heard;
-	char said_stem[64], path[600];
+	char said_stem[64];
 
 	snprintf(said_stem, sizeof(said_stem), "%s.%s", name, member_name);
 	simulator_ask(w->phone, "voice", "\"call\":\"%s\",\"voice\":{\"chirp\":{\"every_ms\":500}}",
@@ -71,7 +69,15 @@ void call_delays(struct world *w, const char *name, const char *member_name, int
 		      "\"member\":\"%s\",\"voice\":{\"chirp\":{\"every_ms\":500}},"
 		      "\"reference\":\"%s/rec/%s\"",
 		      member_name, w->dir, said_stem);
-	harness_sleep_ms(ms);
+}
+
+void call_chirps_end(struct world *w, const char *name, const char *member_name,
+		     struct delays *to_discord, struct delays *to_phone)
+{
+	struct track said, heard;
+	char said_stem[64], path[600];
+
+	snprintf(said_stem, sizeof(said_stem), "%s.%s", name, member_name);
 	call_down(w, name);
 	simulator_ask(w->discord, "hush", "\"member\":\"%s\"", member_name);
 	simulator_wait(w->discord, 5000, "member.quiet", "member", member_name, NULL);
@@ -87,6 +93,58 @@ void call_delays(struct world *w, const char *name, const char *member_name, int
 	measure_delays(to_phone, &said, &heard, 500);
 	track_free(&said);
 	track_free(&heard);
+}
+
+void call_delays(struct world *w, const char *name, const char *member_name, int ms,
+		 struct delays *to_discord, struct delays *to_phone)
+{
+	call_chirps(w, name, member_name);
+	harness_sleep_ms(ms);
+	call_chirps_end(w, name, member_name, to_discord, to_phone);
+}
+
+/* The sum of a budget's stages, which must be what they add up to. */
+static double budget_sum(const cJSON *budget, const char *way, const char *whose, bool show)
+{
+	const cJSON *stage, *stages = cJSON_GetObjectItemCaseSensitive(budget, way);
+	double sum = 0, said = NAN;
+
+	cJSON_ArrayForEach(stage, stages)
+	{
+		if (show && cJSON_IsNumber(stage))
+			printf("# %s %s: %s %.2f\n", whose, way, stage->string, stage->valuedouble);
+		if (!cJSON_IsNumber(stage))
+			harness_failed("%s %s: %s is not known", whose, way, stage->string);
+		if (!strcmp(stage->string, "sum_ms"))
+			said = stage->valuedouble;
+		else
+			sum += stage->valuedouble;
+	}
+	if (!(fabs(said - sum) < 0.06))
+		harness_failed("%s %s: sum_ms is %.2f, its stages make %.2f", whose, way, said, sum);
+	return sum;
+}
+
+static const cJSON *first_of(const cJSON *o, const char *array)
+{
+	return cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, array), 0);
+}
+
+void call_budget(struct world *w, bool show, double *to_discord, double *to_phone)
+{
+	cJSON *bridge = world_api(w, "bridge", "GET", "/v1/state", NULL);
+	cJSON *bot = world_api(w, "discord", "GET", "/v1/state", NULL);
+	const cJSON *call = cJSON_GetObjectItemCaseSensitive(first_of(first_of(bridge, "sound"), "calls"),
+							     "budget");
+	const cJSON *line = cJSON_GetObjectItemCaseSensitive(first_of(bot, "media"), "budget");
+
+	*to_discord = budget_sum(call, "to_discord", "bridge", show) +
+		      budget_sum(line, "to_discord", "bot", show);
+	*to_phone = budget_sum(first_of(line, "speakers"), "to_phone", "speaker", show) +
+		    budget_sum(line, "to_phone", "bot", show) +
+		    budget_sum(call, "to_phone", "bridge", show);
+	cJSON_Delete(bridge);
+	cJSON_Delete(bot);
 }
 
 void calls_down(struct world *w)

@@ -27,6 +27,14 @@ void call_both_hear(struct world *w, const char *call, int stream, const char *m
 /* Both say chirps for so long, then the recorded call ends; the delays each way. */
 void call_delays(struct world *w, const char *name, const char *member_name, int ms,
 		 struct delays *to_discord, struct delays *to_phone);
+/* Its two halves, for who has something to look at meanwhile. */
+void call_chirps(struct world *w, const char *name, const char *member_name);
+void call_chirps_end(struct world *w, const char *name, const char *member_name,
+		     struct delays *to_discord, struct delays *to_phone);
+
+/* What both processes say of the delay of line 0's first call now, each way: the sums of their
+ * stages, in ms. With `show` each stage is printed. */
+void call_budget(struct world *w, bool show, double *to_discord, double *to_phone);
 /* Hangs up whatever is still up. */
 void calls_down(struct world *w);
 

@@ -303,6 +303,27 @@ static void test_outgoing_follows_his_clock(void)
 	}
 }
 
+/* The shares of the delay that a line stamps, each where it can be told from outside what it must be. */
+static void test_budget(void)
+{
+	struct leg_stats stats;
+
+	setup("silence");
+	struct caller *a = join(1013, 0.2);
+
+	leg_stats(a->leg, &stats);
+	CHECK_INT(stats.framing_in_ns, BUDGET_UNKNOWN);
+	CHECK_INT(stats.framing_out_ns, BUDGET_UNKNOWN);
+	run_ms(20000);
+	leg_stats(a->leg, &stats);
+	CHECK_INT(stats.framing_in_ns, 20 * MS);
+	/* the ticks come when they are due, so a block waits for its own length */
+	CHECK_INT(budget_ns(&line_budget(line)->mixing), LINE_TICK_NS);
+	/* a frame's end is found within the tick that follows it */
+	CHECK(stats.framing_out_ns >= 0 && stats.framing_out_ns < LINE_TICK_NS);
+	CHECK_INT(stats.resampling_out_ns, (int64_t)(192 / 2) * SECOND / 48000);
+}
+
 static void test_many_legs(void)
 {
 	struct leg *leg[LINE_MAX_LEGS + 1];
@@ -331,6 +352,7 @@ int main(void)
 	UNIT(test_end_of_a_stream);
 	UNIT(test_stops_when_empty);
 	UNIT(test_outgoing_follows_his_clock);
+	UNIT(test_budget);
 	UNIT(test_many_legs);
 	setup("silence");
 	line_destroy(line);

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "common/budget.h"
 #include "common/json.h"
 #include "common/metrics.h"
 #include "common/random.h"
@@ -116,6 +117,55 @@ static void test_json(void)
 	strbuf_free(&b);
 }
 
+static struct budget_stage stages[3];
+
+static void test_budget_stage_follows_what_is_stamped(void)
+{
+	memset(stages, 0, sizeof(stages));
+	CHECK_INT(budget_ns(&stages[0]), BUDGET_UNKNOWN);
+	budget_stamp(&stages[0], 0);
+	CHECK_INT(budget_ns(&stages[0]), 0); /* known to be nothing */
+	for (int i = 0; i < 200; i++)
+		budget_stamp(&stages[0], 5000000);
+	CHECK_NEAR(budget_ns(&stages[0]), 5000000, 1000);
+	for (int i = 0; i < 2000; i++) /* a mean: one in four takes 8 ms */
+		budget_stamp(&stages[1], i % 4 ? 0 : 8000000);
+	CHECK_NEAR(budget_ns(&stages[1]), 2000000, 600000);
+	budget_stamp(&stages[2], -7);
+	CHECK_INT(budget_ns(&stages[2]), 0);
+}
+
+static const char *budget_text(struct strbuf *b, const struct budget_share *shares, size_t n)
+{
+	struct json_writer w;
+
+	strbuf_reset(b);
+	json_begin(&w, b);
+	budget_write(&w, NULL, shares, n);
+	CHECK_INT(json_finish(&w), 0);
+	return strbuf_text(b);
+}
+
+static void test_budget_json(void)
+{
+	struct strbuf b = STRBUF_INIT(1000);
+	struct budget_share shares[] = {{"framing_ms", 20000000},
+					budget_share_jitter(31000000, 28500000),
+					budget_share_playout(31000000, 28500000),
+					{"loopback_ms", BUDGET_UNKNOWN}};
+
+	CHECK_STR(budget_text(&b, shares, 3), "{\"framing_ms\":20,\"network_jitter_ms\":28.5,"
+					      "\"playout_ms\":2.5,\"sum_ms\":51}");
+	CHECK_STR(budget_text(&b, shares, 4),
+		  "{\"framing_ms\":20,\"network_jitter_ms\":28.5,\"playout_ms\":2.5,"
+		  "\"loopback_ms\":null,\"sum_ms\":null}");
+	/* jitter beyond what is waited for: the shares still make the whole */
+	shares[0] = budget_share_jitter(10000000, 28500000);
+	shares[1] = budget_share_playout(10000000, 28500000);
+	CHECK_STR(budget_text(&b, shares, 2), "{\"network_jitter_ms\":10,\"playout_ms\":0,\"sum_ms\":10}");
+	strbuf_free(&b);
+}
+
 int main(void)
 {
 	UNIT(test_quantiles_within_bound);
@@ -123,5 +173,7 @@ int main(void)
 	UNIT(test_since_snapshot);
 	UNIT(test_reader_during_writes);
 	UNIT(test_json);
+	UNIT(test_budget_stage_follows_what_is_stamped);
+	UNIT(test_budget_json);
 	return unit_done();
 }

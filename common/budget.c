@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * budget.c - see budget.h.
+ */
+#include "common/budget.h"
+
+#include "common/json.h"
+
+struct budget_share budget_share_jitter(int64_t delay_ns, int64_t jitter_ns)
+{
+	return (struct budget_share){"network_jitter_ms",
+				     jitter_ns < delay_ns ? jitter_ns : delay_ns};
+}
+
+struct budget_share budget_share_playout(int64_t delay_ns, int64_t jitter_ns)
+{
+	return (struct budget_share){"playout_ms", jitter_ns < delay_ns ? delay_ns - jitter_ns : 0};
+}
+
+/* To 10 us: more digits than a mean of so few stamps has would pretend. */
+static double to_ms(int64_t ns)
+{
+	return (double)((ns + 5000) / 10000) / 100;
+}
+
+void budget_write(struct json_writer *w, const char *name, const struct budget_share *shares,
+		  size_t count)
+{
+	int64_t sum_ns = 0;
+
+	json_w_obj(w, name);
+	for (size_t i = 0; i < count; i++) {
+		if (shares[i].ns < 0) {
+			json_w_null(w, shares[i].name);
+			sum_ns = BUDGET_UNKNOWN;
+			continue;
+		}
+		json_w_num(w, shares[i].name, to_ms(shares[i].ns));
+		if (sum_ns >= 0)
+			sum_ns += shares[i].ns;
+	}
+	if (sum_ns >= 0)
+		json_w_num(w, "sum_ms", to_ms(sum_ns));
+	else
+		json_w_null(w, "sum_ms");
+	json_w_end(w);
+}
