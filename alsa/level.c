@@ -75,8 +75,8 @@ bool level_is_silent_s16(const int16_t *block, unsigned frames)
 #define AUDIBLE   1e-6f   /* -60 dBFS as power */
 #define SHARE     3.2e-5f /* -45 dB */
 #define WINDOW    240 /* 5 ms */
-#define WIDE_FOR  4
-#define QUIET_FOR 600
+#define YES_FOR   4 /* windows; an onset in a telephone's sound is wide for one or two */
+#define NO_FOR    600
 
 static double bessel_i0(double x)
 {
@@ -116,6 +116,19 @@ static float high_sample(const float *x, const float *tap)
 	return (sum[0] + sum[1]) + (sum[2] + sum[3]) + x[TAPS - 1] * tap[TAPS - 1];
 }
 
+static void hold(struct level_hold *h, bool yes)
+{
+	if (yes) {
+		h->no_windows = 0;
+		if (++h->yes_windows >= YES_FOR)
+			h->on = true;
+	} else {
+		h->yes_windows = 0;
+		if (h->no_windows < NO_FOR && ++h->no_windows == NO_FOR)
+			h->on = false;
+	}
+}
+
 /* A window of 5 ms is complete. */
 static void judge(struct level_band *b)
 {
@@ -123,16 +136,7 @@ static void judge(struct level_band *b)
 	b->low = b->low_sum / (float)b->looked;
 	b->high_sum = b->low_sum = 0;
 	b->looked = 0;
-	if (b->high > AUDIBLE && b->high > SHARE * b->low) {
-		b->quiet_windows = 0;
-		/* an onset in a telephone's sound is wide for a window or two */
-		if (++b->wide_windows >= WIDE_FOR)
-			b->wide = true;
-	} else {
-		b->wide_windows = 0;
-		if (b->quiet_windows < QUIET_FOR && ++b->quiet_windows == QUIET_FOR)
-			b->wide = false;
-	}
+	hold(&b->wide, b->high > AUDIBLE && b->high > SHARE * b->low);
 }
 
 bool level_band_run(struct level_band *b, const float *block, unsigned frames)
@@ -155,5 +159,21 @@ bool level_band_run(struct level_band *b, const float *block, unsigned frames)
 		memcpy(b->past, x + n, sizeof b->past);
 		done += n;
 	}
-	return b->wide;
+	return b->wide.on;
+}
+
+bool level_side_run(struct level_side *s, const float *left, const float *right, unsigned frames)
+{
+	for (unsigned i = 0; i < frames; i++) {
+		float mid = (left[i] + right[i]) / 2, side = (left[i] - right[i]) / 2;
+
+		s->mid_sum += mid * mid;
+		s->side_sum += side * side;
+		if (++s->frames < WINDOW)
+			continue;
+		hold(&s->differ, s->side_sum > AUDIBLE * WINDOW && s->side_sum > SHARE * s->mid_sum);
+		s->mid_sum = s->side_sum = 0;
+		s->frames = 0;
+	}
+	return s->differ.on;
 }

@@ -39,6 +39,13 @@ bool level_is_silent_s16(const int16_t *block, unsigned frames);
  */
 #define LEVEL_BAND_TAPS 97
 
+/* A property that is there at once and gone after long: on after a few windows of 5 ms in a row, off
+ * after 3 s of others. */
+struct level_hold {
+	unsigned yes_windows, no_windows; /* in a row */
+	bool on;
+};
+
 struct level_band {
 	float tap[LEVEL_BAND_TAPS]; /* high-pass */
 	float past[LEVEL_BAND_TAPS - 1];
@@ -46,11 +53,23 @@ struct level_band {
 	float low_sum, high_sum; /* of the window under way */
 	unsigned looked;
 	float low, high;         /* mean powers of the last window: all of it, and above 5 kHz */
-	unsigned wide_windows, quiet_windows; /* in a row, 5 ms each */
-	bool wide;
+	struct level_hold wide;
 };
 
 void level_band_init(struct level_band *b);
 bool level_band_run(struct level_band *b, const float *block, unsigned frames);
+
+/*
+ * Do left and right differ so that one channel would not do? By the same measure: their difference
+ * is audible and no less than 45 dB below their mean, for 20 ms; no more after 3 s without. Zeroed
+ * is alike. Feed every block; frames' length does not matter.
+ */
+struct level_side {
+	float mid_sum, side_sum; /* of the window under way */
+	unsigned frames;
+	struct level_hold differ;
+};
+
+bool level_side_run(struct level_side *s, const float *left, const float *right, unsigned frames);
 
 #endif

@@ -11,18 +11,20 @@
 struct media_ring {
 	int64_t begin;
 	unsigned size; /* power of two */
+	unsigned channels;
 	uint8_t *kind;
-	float sample[];
+	float sample[]; /* one channel after the other */
 };
 
-int media_ring_create(struct media_ring **out, unsigned frames)
+int media_ring_create(struct media_ring **out, unsigned frames, unsigned channels)
 {
-	struct media_ring *m = calloc(1, sizeof *m + frames * (sizeof(float) + 1));
+	struct media_ring *m = calloc(1, sizeof *m + frames * (channels * sizeof(float) + 1));
 	*out = m;
 	if (!m)
 		return -ENOMEM;
 	m->size = frames;
-	m->kind = (uint8_t *)(m->sample + frames);
+	m->channels = channels;
+	m->kind = (uint8_t *)(m->sample + (size_t)frames * channels);
 	return 0;
 }
 
@@ -83,6 +85,7 @@ unsigned media_ring_put(struct media_ring *m, int64_t media, const float *x, uns
 			int64_t from, uint8_t kind)
 {
 	unsigned stored = 0;
+	const unsigned stride = frames; /* from channel to channel in x */
 
 	if (from < m->begin)
 		from = m->begin;
@@ -101,7 +104,8 @@ unsigned media_ring_put(struct media_ring *m, int64_t media, const float *x, uns
 			uint8_t there = m->kind[at + i];
 			if (there == MEDIA_MISSING || (kind == MEDIA_REAL && there == MEDIA_MADE)) {
 				m->kind[at + i] = kind;
-				m->sample[at + i] = x[i];
+				for (unsigned c = 0; c < m->channels; c++)
+					m->sample[c * m->size + at + i] = x[c * stride + i];
 				stored++;
 			}
 		}
@@ -160,10 +164,12 @@ bool media_ring_has_real(const struct media_ring *m, int64_t media, unsigned fra
 		kind == MEDIA_REAL);
 }
 
-void media_ring_get(const struct media_ring *m, int64_t media, float *x, unsigned frames)
+void media_ring_get(const struct media_ring *m, unsigned channel, int64_t media, float *x,
+		    unsigned frames)
 {
+	const float *sample = m->sample + (size_t)channel * m->size;
 	unsigned from = slot(m, media);
 	unsigned first = frames < m->size - from ? frames : m->size - from;
-	memcpy(x, m->sample + from, first * sizeof *x);
-	memcpy(x + first, m->sample, (frames - first) * sizeof *x);
+	memcpy(x, sample + from, first * sizeof *x);
+	memcpy(x + first, sample, (frames - first) * sizeof *x);
 }

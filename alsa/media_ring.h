@@ -13,8 +13,8 @@ struct media_ring;
 
 enum { MEDIA_MISSING = 0, MEDIA_REAL = 1, MEDIA_MADE = 2 };
 
-/* frames: window, a power of two. -ENOMEM. */
-int media_ring_create(struct media_ring **out, unsigned frames);
+/* frames: window, a power of two; channels: what a frame has. -ENOMEM. */
+int media_ring_create(struct media_ring **out, unsigned frames, unsigned channels);
 void media_ring_destroy(struct media_ring *m);
 
 /* Empties it; the window begins at media. */
@@ -29,7 +29,7 @@ int64_t media_ring_end(const struct media_ring *m);
 
 /*
  * Stores what lies within the window at `from` or later. Real replaces missing and made; made
- * replaces only missing. Returns how many frames were stored.
+ * replaces only missing. Returns how many frames were stored. Channel c begins at x + c * frames.
  */
 unsigned media_ring_put(struct media_ring *m, int64_t media, const float *x, unsigned frames,
 			int64_t from, uint8_t kind);
@@ -43,7 +43,8 @@ bool media_ring_has(const struct media_ring *m, int64_t media, unsigned frames);
 /* True if all frames are there and real. */
 bool media_ring_has_real(const struct media_ring *m, int64_t media, unsigned frames);
 
-/* Copies frames; missing ones read as whatever is there: ask first. */
-void media_ring_get(const struct media_ring *m, int64_t media, float *x, unsigned frames);
+/* Copies frames of one channel; missing ones read as whatever is there: ask first. */
+void media_ring_get(const struct media_ring *m, unsigned channel, int64_t media, float *x,
+		    unsigned frames);
 
 #endif

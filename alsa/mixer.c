@@ -132,11 +132,11 @@ void limiter_init(struct limiter *l, unsigned rate)
 	l->rate = rate;
 }
 
-void limiter_run(struct limiter *l, float *block, unsigned frames)
+static float peak_of(const float *block, unsigned frames)
 {
 	const i4 magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
 	v4 most = {0};
-	unsigned whole = frames & ~3u, first = frames; /* first sample too loud at the present gain */
+	unsigned whole = frames & ~3u;
 
 	for (unsigned i = 0; i < whole; i += 4) {
 		v4 a = (v4)((i4) * (const v4u *)(block + i) & magnitude);
@@ -144,12 +144,42 @@ void limiter_run(struct limiter *l, float *block, unsigned frames)
 	}
 	v4 a = (v4)((i4)tail(block + whole, frames & 3u) & magnitude);
 	most = pick(a > most, a, most);
-	float peak = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+	return fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+}
+
+/* The first sample that is too loud at that gain; `most` if none before is. */
+static unsigned first_loud(const float *block, unsigned most, float gain)
+{
+	unsigned first = 0;
+
+	while (first < most && fabsf(block[first]) * gain <= LIMITER_CEILING)
+		first++;
+	return first;
+}
+
+static void amplify(float *block, unsigned frames, unsigned ramp, float from, float to)
+{
+	for (unsigned i = 0; i < frames; i++) {
+		float g = i < ramp ? from + (to - from) * (float)i / (float)ramp : to;
+		float v = block[i] * g;
+		/* rounding of the product may exceed by an ulp */
+		block[i] = v > LIMITER_CEILING ? LIMITER_CEILING : v < -LIMITER_CEILING ? -LIMITER_CEILING : v;
+	}
+}
+
+void limiter_run_linked(struct limiter *l, float *left, float *right, unsigned frames)
+{
+	unsigned first = frames;
+	float peak = peak_of(left, frames);
+
+	if (right)
+		peak = fmaxf(peak, peak_of(right, frames));
 	if (l->gain == 1 && peak <= LIMITER_CEILING)
 		return;
 	if (peak * l->gain > LIMITER_CEILING) {
-		for (first = 0; first < frames && fabsf(block[first]) * l->gain <= LIMITER_CEILING;)
-			first++;
+		first = first_loud(left, first, l->gain);
+		if (right)
+			first = first_loud(right, first, l->gain);
 	}
 	float from = l->gain, to;
 	unsigned ramp = frames;
@@ -171,11 +201,13 @@ void limiter_run(struct limiter *l, float *block, unsigned frames)
 		if (to > 1)
 			to = 1;
 	}
-	for (unsigned i = 0; i < frames; i++) {
-		float g = i < ramp ? from + (to - from) * (float)i / (float)ramp : to;
-		float v = block[i] * g;
-		/* rounding of the product may exceed by an ulp */
-		block[i] = v > LIMITER_CEILING ? LIMITER_CEILING : v < -LIMITER_CEILING ? -LIMITER_CEILING : v;
-	}
+	amplify(left, frames, ramp, from, to);
+	if (right)
+		amplify(right, frames, ramp, from, to);
 	l->gain = to;
+}
+
+void limiter_run(struct limiter *l, float *block, unsigned frames)
+{
+	limiter_run_linked(l, block, NULL, frames);
 }

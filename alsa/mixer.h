@@ -55,5 +55,7 @@ struct limiter {
 
 void limiter_init(struct limiter *l, unsigned rate);
 void limiter_run(struct limiter *l, float *block, unsigned frames);
+/* Left and right under one gain, so that the image does not move. right NULL: as limiter_run(). */
+void limiter_run_linked(struct limiter *l, float *left, float *right, unsigned frames);
 
 #endif

@@ -24,6 +24,9 @@ int playout_create(struct playout **out, const struct playout_config *config)
 	c.start_ms = c.start_ms ? c.start_ms : 40;
 	c.floor_ms = c.floor_ms ? c.floor_ms : 3;
 	c.ceiling_ms = c.ceiling_ms ? c.ceiling_ms : 120;
+	c.channels = c.channels ? c.channels : 1;
+	if (c.channels > PLAYOUT_CHANNELS_MAX)
+		return -EINVAL;
 	if ((c.rate != 8000 && c.rate != 48000) || c.ceiling_ms > 150 || c.floor_ms > c.ceiling_ms ||
 	    c.start_ms > c.ceiling_ms)
 		return -EINVAL;
@@ -35,13 +38,14 @@ int playout_create(struct playout **out, const struct playout_config *config)
 	if (err)
 		goto out;
 	/* 512 or 341 ms: the ceiling, a packet of 120 ms, and something to jump back to */
-	err = media_ring_create(&p->ring, c.rate == 8000 ? 4096 : 16384);
-	if (err)
-		goto out;
-	err = resampler_create(&p->resampler, c.rate, PLAYOUT_OUT_RATE, PLAYOUT_MAX_PULL);
-	if (err)
-		goto out;
-	err = wave_extend_create(&p->extend, c.rate);
+	err = media_ring_create(&p->ring, c.rate == 8000 ? 4096 : 16384, c.channels);
+	EACH_CHANNEL (p, i) {
+		if (!err)
+			err = resampler_create(&p->resampler[i], c.rate, PLAYOUT_OUT_RATE,
+					       PLAYOUT_MAX_PULL);
+		if (!err)
+			err = wave_extend_create(&p->extend[i], c.rate);
+	}
 	if (err)
 		goto out;
 	playout_reset(p);
@@ -58,17 +62,60 @@ void playout_destroy(struct playout *p)
 		return;
 	clock_loop_destroy(p->clock);
 	media_ring_destroy(p->ring);
-	resampler_destroy(p->resampler);
-	wave_extend_destroy(p->extend);
+	EACH_CHANNEL (p, c) {
+		resampler_destroy(p->resampler[c]);
+		wave_extend_destroy(p->extend[c]);
+	}
 	free(p);
 }
+
+/* ---- all channels at once ------------------------------------------------------------------ */
+
+void playout_extend_begin(struct playout *p)
+{
+	EACH_CHANNEL (p, c)
+		wave_extend_begin(p->extend[c]);
+}
+
+void playout_extend_reset(struct playout *p)
+{
+	EACH_CHANNEL (p, c)
+		wave_extend_reset(p->extend[c]);
+}
+
+void playout_extend_next(struct playout *p, float *x, unsigned stride, unsigned n)
+{
+	EACH_CHANNEL (p, c)
+		wave_extend_next(p->extend[c], x + c * stride, n);
+}
+
+static void extend_record(struct playout *p, const float *x, unsigned stride, unsigned n)
+{
+	EACH_CHANNEL (p, c)
+		wave_extend_record(p->extend[c], x + c * stride, n);
+}
+
+void playout_get(const struct playout *p, int64_t media, float *x, unsigned stride, unsigned n)
+{
+	EACH_CHANNEL (p, c)
+		media_ring_get(p->ring, c, media, x + c * stride, n);
+}
+
+void playout_bend(struct playout *p, double ppm)
+{
+	EACH_CHANNEL (p, c)
+		resampler_set_ppm(p->resampler[c], ppm);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
 
 void playout_reset(struct playout *p)
 {
 	clock_loop_clear(p->clock);
-	resampler_set_ppm(p->resampler, 0);
-	resampler_reset(p->resampler);
-	wave_extend_reset(p->extend);
+	playout_bend(p, 0);
+	EACH_CHANNEL (p, c)
+		resampler_reset(p->resampler[c]);
+	playout_extend_reset(p);
 	media_ring_reset(p->ring, 0);
 	p->state = EMPTY;
 	p->hold_ns = p->target_ns = p->config.start_ms * MS;
@@ -95,18 +142,25 @@ void playout_pause(struct playout *p)
 
 /* ---- what goes out --------------------------------------------------------------------------- */
 
-static void apply_fade(struct playout *p, float *x, unsigned n)
+/* x: channel c at x + c * stride, as in all that follows */
+static void apply_fade(struct playout *p, float *x, unsigned stride, unsigned n)
 {
-	for (unsigned i = 0; i < n && p->fade_at < p->fade_len; i++, p->fade_at++) {
-		float w = (float)(p->fade_at + 1) / (float)(p->fade_len + 1);
-		x[i] = p->fade_from[p->fade_at] * (1 - w) + x[i] * w;
+	unsigned left = p->fade_len - p->fade_at, m = n < left ? n : left;
+
+	EACH_CHANNEL (p, c) {
+		const float *from = p->fade_from + c * MAX_FADE + p->fade_at;
+		for (unsigned i = 0; i < m; i++) {
+			float w = (float)(p->fade_at + i + 1) / (float)(p->fade_len + 1);
+			x[c * stride + i] = from[i] * (1 - w) + x[c * stride + i] * w;
+		}
 	}
+	p->fade_at += m;
 }
 
 /* Asks the decoder for what is missing at the cursor. False: the wave has to be continued. */
 static bool decoder_makes(struct playout *p)
 {
-	float made[960];
+	float made[PLAYOUT_CHANNELS_MAX * 960];
 	unsigned frames = ms_frames(p, 20), full = ms_frames(p, MADE_FULL_MS);
 	unsigned fade = ms_frames(p, MADE_FADE_MS);
 
@@ -120,10 +174,11 @@ static bool decoder_makes(struct playout *p)
 		return false;
 	for (unsigned i = 0; i < frames; i++) {
 		unsigned run = p->made_run + i;
-		if (run >= fade)
-			made[i] = 0;
-		else if (run > full)
-			made[i] *= (float)(fade - run) / (float)(fade - full);
+		float gain = run >= fade  ? 0
+			     : run > full ? (float)(fade - run) / (float)(fade - full)
+					  : 1;
+		EACH_CHANNEL (p, c)
+			made[c * frames + i] *= gain;
 	}
 	p->made_run += frames;
 	unsigned stored = media_ring_put(p->ring, p->cursor, made, frames, p->cursor, MEDIA_MADE);
@@ -133,7 +188,7 @@ static bool decoder_makes(struct playout *p)
 }
 
 /* The next n frames on the way to the resampler. False when all has faded and nothing is to come. */
-static bool fill(struct playout *p, float *x, unsigned n)
+static bool fill(struct playout *p, float *x, unsigned stride, unsigned n)
 {
 	while (n) {
 		uint8_t kind;
@@ -146,7 +201,7 @@ static bool fill(struct playout *p, float *x, unsigned n)
 				p->was_made = true;
 			}
 			run = p->stay < n ? p->stay : n;
-			wave_extend_next(p->extend, x, run);
+			playout_extend_next(p, x, stride, run);
 			p->stay -= run;
 			made_up = true;
 		} else {
@@ -155,20 +210,20 @@ static bool fill(struct playout *p, float *x, unsigned n)
 				continue;
 			if (kind == MEDIA_MISSING) {
 				if (p->state == FLOW) {
-					wave_extend_begin(p->extend);
+					playout_extend_begin(p);
 					p->state = GAP;
 					if (p->made_run) /* the decoder has faded out already */
-						wave_extend_reset(p->extend);
+						playout_extend_reset(p);
 					if (p->paused) { /* he said so: a short fade instead of a made-up word */
 						p->fade_len = ms_frames(p, FADE_MS);
 						p->fade_at = 0;
-						wave_extend_next(p->extend, p->fade_from, p->fade_len);
-						wave_extend_reset(p->extend);
+						playout_extend_next(p, p->fade_from, MAX_FADE, p->fade_len);
+						playout_extend_reset(p);
 					}
 				}
-				if (!wave_extend_faded(p->extend))
+				if (!wave_extend_faded(p->extend[0]))
 					p->stats.concealed += run;
-				wave_extend_next(p->extend, x, run);
+				playout_extend_next(p, x, stride, run);
 				made_up = true;
 			} else {
 				if (p->state == GAP) {
@@ -177,42 +232,43 @@ static bool fill(struct playout *p, float *x, unsigned n)
 				} else if (p->was_made && kind == MEDIA_REAL) {
 					/* from the decoder's concealment to what was really said */
 					unsigned fade = ms_frames(p, FADE_MS);
-					wave_extend_begin(p->extend);
-					wave_extend_next(p->extend, p->fade_from, fade);
+					playout_extend_begin(p);
+					playout_extend_next(p, p->fade_from, MAX_FADE, fade);
 					p->fade_len = fade;
 					p->fade_at = 0;
 				}
-				media_ring_get(p->ring, p->cursor, x, run);
+				playout_get(p, p->cursor, x, stride, run);
 				p->was_made = kind == MEDIA_MADE;
 				if (kind == MEDIA_REAL)
 					p->made_run = 0;
 			}
 			p->cursor += run;
 		}
-		apply_fade(p, x, run);
+		apply_fade(p, x, stride, run);
 		if (made_up)
 			p->was_made = true;
-		wave_extend_record(p->extend, x, run);
+		extend_record(p, x, stride, run);
 		x += run;
 		n -= run;
 	}
-	return p->state == FLOW || p->stay || !wave_extend_faded(p->extend) || p->cursor < p->end ||
+	return p->state == FLOW || p->stay || !wave_extend_faded(p->extend[0]) || p->cursor < p->end ||
 	       p->fade_at < p->fade_len;
 }
 
-static void listen(struct playout *p, const float *x, unsigned n)
+static void listen(struct playout *p, const float *x, unsigned stride, unsigned n)
 {
 	float sum = 0;
-	for (unsigned i = 0; i < n; i++)
-		sum += x[i] * x[i];
-	float rms = n ? sqrtf(sum / (float)n) : 0;
+	EACH_CHANNEL (p, c)
+		for (unsigned i = 0; i < n; i++)
+			sum += x[c * stride + i] * x[c * stride + i];
+	float rms = n ? sqrtf(sum / (float)(n * p->config.channels)) : 0;
 	p->loudness = rms > p->loudness ? rms : p->loudness * 0.999f; /* -1.7 dB a second at 5 ms */
 	p->silent_fed = sum > 0 ? 0 : p->silent_fed + n;
 }
 
 bool playout_pull(struct playout *p, int64_t now_ns, float *out, unsigned frames)
 {
-	float x[MAX_NEED];
+	float x[PLAYOUT_CHANNELS_MAX * MAX_NEED];
 	int64_t block_ns = (int64_t)frames * 62500 / 3;
 
 	if (frames > PLAYOUT_MAX_PULL)
@@ -229,20 +285,22 @@ bool playout_pull(struct playout *p, int64_t now_ns, float *out, unsigned frames
 	bool fading = p->fade_at < p->fade_len;
 	/* what the filter remembers must have been flushed by silence before we may stop */
 	if (!playing && !fading && p->silent_fed >= 64) {
-		memset(out, 0, frames * sizeof *out);
+		memset(out, 0, p->config.channels * frames * sizeof *out);
 		return false;
 	}
-	unsigned need = resampler_needs(p->resampler, frames);
+	unsigned need = resampler_needs(p->resampler[0], frames);
 	if (playing) {
-		if (!fill(p, x, need))
+		if (!fill(p, x, MAX_NEED, need))
 			playout_go_idle(p);
 		media_ring_slide(p->ring, p->cursor - ms_frames(p, p->config.rate == 8000 ? 150 : 60));
 	} else {
-		memset(x, 0, need * sizeof *x);
-		apply_fade(p, x, need);
+		EACH_CHANNEL (p, c)
+			memset(x + c * MAX_NEED, 0, need * sizeof *x);
+		apply_fade(p, x, MAX_NEED, need);
 	}
-	listen(p, x, need);
-	resampler_pull(p->resampler, x, out, frames);
+	listen(p, x, MAX_NEED, need);
+	EACH_CHANNEL (p, c)
+		resampler_pull(p->resampler[c], x + c * MAX_NEED, out + c * frames, frames);
 	return true;
 }
 
@@ -277,5 +335,5 @@ void playout_stats(const struct playout *p, struct playout_stats *out)
 	out->hold_ns = p->hold_ns - to_ns(p, p->stay);
 	out->playing = p->state == FLOW || p->state == GAP;
 	out->delay_ns = out->playing ? playout_delay_ns(p) : p->hold_ns;
-	out->resampler_ns = resampler_delay_ns(p->resampler);
+	out->resampler_ns = resampler_delay_ns(p->resampler[0]);
 }

@@ -18,7 +18,7 @@
  * jump, or begin anew: a jump in a pause is followed at once, one amid sound when three packets
  * agree on it; the rate found is kept.
  *
- * Memory is fixed at create (8 kHz: about 20 KiB, 48 kHz: about 90 KiB). An object belongs to one
+ * Memory is fixed at create (8 kHz: about 20 KiB, 48 kHz: about 90 KiB a channel). An object belongs to one
  * thread. No clock is read, nothing is allocated, nothing locks or blocks. No input can make a call
  * fail: bad calls return a verdict and are counted.
  */
@@ -43,8 +43,12 @@ struct playout;
  */
 typedef bool (*playout_conceal_fn)(void *ctx, int64_t media, float *out, unsigned frames);
 
+/* More than one channel: wherever samples are handed over, channel c begins at samples + c * frames. */
+#define PLAYOUT_CHANNELS_MAX 2
+
 struct playout_config {
 	unsigned rate;              /* of the stream: 8000 or 48000 */
+	unsigned channels;          /* 0: 1 */
 	unsigned start_ms;          /* 0: 40 */
 	unsigned floor_ms;          /* 0: 3 */
 	unsigned ceiling_ms;        /* 0: 120; at most 150 */

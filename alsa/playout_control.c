@@ -27,11 +27,11 @@ void playout_fade_from_here(struct playout *p)
 	unsigned n = ms_frames(p, FADE_MS);
 
 	if (p->state == FLOW && media_ring_has(p->ring, p->cursor, n)) {
-		media_ring_get(p->ring, p->cursor, p->fade_from, n);
+		playout_get(p, p->cursor, p->fade_from, MAX_FADE, n);
 	} else {
 		if (p->state == FLOW)
-			wave_extend_begin(p->extend);
-		wave_extend_next(p->extend, p->fade_from, n);
+			playout_extend_begin(p);
+		playout_extend_next(p, p->fade_from, MAX_FADE, n);
 	}
 	p->fade_len = n;
 	p->fade_at = 0;
@@ -41,7 +41,7 @@ void playout_fade_from_here(struct playout *p)
  * faded from. */
 static int64_t best_match(const struct playout *p, int64_t from, unsigned range)
 {
-	float x[MAX_FADE];
+	float x[PLAYOUT_CHANNELS_MAX * MAX_FADE];
 	unsigned n = p->fade_len, thin = p->config.rate / 8000;
 	int64_t best_at = from;
 	float best = -2;
@@ -49,13 +49,14 @@ static int64_t best_match(const struct playout *p, int64_t from, unsigned range)
 	for (unsigned i = 0; i <= range; i += thin) {
 		if (!media_ring_has(p->ring, from + i, n))
 			break;
-		media_ring_get(p->ring, from + i, x, n);
+		playout_get(p, from + i, x, MAX_FADE, n);
 		float product = 0, a = 1e-9f, b = 1e-9f;
-		for (unsigned j = 0; j < n; j += thin) {
-			product += x[j] * p->fade_from[j];
-			a += x[j] * x[j];
-			b += p->fade_from[j] * p->fade_from[j];
-		}
+		EACH_CHANNEL (p, c)
+			for (unsigned j = c * MAX_FADE; j < c * MAX_FADE + n; j += thin) {
+				product += x[j] * p->fade_from[j];
+				a += x[j] * x[j];
+				b += p->fade_from[j] * p->fade_from[j];
+			}
 		float like = product / sqrtf(a * b);
 		if (like > best) {
 			best = like;
@@ -98,16 +99,18 @@ static void skip(struct playout *p, int64_t by_ns)
 
 static bool quiet_ahead(const struct playout *p, int64_t by_ns)
 {
-	float x[1920];
+	enum { MOST = 1920 };
+	float x[PLAYOUT_CHANNELS_MAX * MOST];
 	unsigned n = (unsigned)to_frames(p, by_ns) + ms_frames(p, FADE_MS);
 	float sum = 0;
 
-	if (n > sizeof x / sizeof *x || !media_ring_has(p->ring, p->cursor, n))
+	if (n > MOST || !media_ring_has(p->ring, p->cursor, n))
 		return false;
-	media_ring_get(p->ring, p->cursor, x, n);
-	for (unsigned i = 0; i < n; i++)
-		sum += x[i] * x[i];
-	float rms = sqrtf(sum / (float)n);
+	playout_get(p, p->cursor, x, MOST, n);
+	EACH_CHANNEL (p, c)
+		for (unsigned i = 0; i < n; i++)
+			sum += x[c * MOST + i] * x[c * MOST + i];
+	float rms = sqrtf(sum / (float)(n * p->config.channels));
 	return rms < 0.001f || rms < 0.1f * p->loudness; /* -60 dBFS, or 20 dB below what was heard */
 }
 
@@ -116,7 +119,7 @@ static bool quiet_ahead(const struct playout *p, int64_t by_ns)
 /* How far behind the least-delayed arrival the reading position was at the end of the last block. */
 int64_t playout_delay_ns(const struct playout *p)
 {
-	double ahead = resampler_ahead(p->resampler);
+	double ahead = resampler_ahead(p->resampler[0]);
 	int64_t read = to_ns(p, p->cursor) - llrint(ahead * 1e9 / p->config.rate);
 	return p->last_pull_ns - clock_loop_local_ns(p->clock, read);
 }
@@ -173,7 +176,7 @@ void playout_control(struct playout *p, int64_t now_ns, int64_t block_ns)
 		p->trim_ppm = -TRIM_PPM;
 
 	double ppm = clock_loop_tick(p->clock, error, block_ns);
-	resampler_set_ppm(p->resampler, ppm + p->trim_ppm);
+	playout_bend(p, ppm + p->trim_ppm);
 	p->hold_ns -= (int64_t)(p->trim_ppm * 1e-6 * (double)block_ns);
 }
 
@@ -186,7 +189,7 @@ void playout_wake(struct playout *p, int64_t now_ns, int64_t block_ns)
 	if (p->first == INT64_MAX || p->fade_at < p->fade_len)
 		return;
 	p->hold_ns = p->target_ns;
-	double ahead = resampler_ahead(p->resampler);
+	double ahead = resampler_ahead(p->resampler[0]);
 	int64_t at = to_frames(p, clock_loop_media_ns(p->clock, then - p->hold_ns)) + llrint(ahead);
 	if (at + to_frames(p, block_ns) < p->first)
 		return;
@@ -205,7 +208,7 @@ void playout_wake(struct playout *p, int64_t now_ns, int64_t block_ns)
 	p->was_made = true;
 	p->made_run = 0;
 	p->last_drop_ns = INT64_MIN;
-	wave_extend_reset(p->extend);
-	resampler_set_ppm(p->resampler, clock_loop_ppm(p->clock));
+	playout_extend_reset(p);
+	playout_bend(p, clock_loop_ppm(p->clock));
 	media_ring_slide(p->ring, p->cursor - ms_frames(p, 60));
 }

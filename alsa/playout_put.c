@@ -42,10 +42,10 @@ static void anchor(struct playout *p, int64_t media)
 {
 	if (p->state == FLOW || p->state == GAP) {
 		if (p->state == FLOW)
-			wave_extend_begin(p->extend);
+			playout_extend_begin(p);
 		p->fade_len = ms_frames(p, FADE_MS);
 		p->fade_at = 0;
-		wave_extend_next(p->extend, p->fade_from, p->fade_len);
+		playout_extend_next(p, p->fade_from, MAX_FADE, p->fade_len);
 	}
 	if (p->state != EMPTY)
 		p->stats.resyncs++;

@@ -38,8 +38,8 @@ struct playout {
 	struct playout_config config;
 	struct clock_loop *clock;
 	struct media_ring *ring;
-	struct resampler *resampler;
-	struct wave_extend *extend;
+	struct resampler *resampler[PLAYOUT_CHANNELS_MAX]; /* always at the same place */
+	struct wave_extend *extend[PLAYOUT_CHANNELS_MAX];
 
 	enum state state;
 	int64_t cursor;     /* media time of the next frame to be read */
@@ -63,7 +63,7 @@ struct playout {
 	unsigned agree; /* packets in a row far off by the same amount */
 	int64_t agree_off_ns, agree_media;
 
-	float fade_from[MAX_FADE]; /* what is faded away from */
+	float fade_from[PLAYOUT_CHANNELS_MAX * MAX_FADE]; /* what is faded away from, MAX_FADE a channel */
 	unsigned fade_at, fade_len;
 
 	struct playout_stats stats;
@@ -79,10 +79,20 @@ static inline int64_t to_frames(const struct playout *p, int64_t ns)
 	return p->config.rate == 8000 ? ns / 125000 : ns * 3 / 62500;
 }
 
+#define EACH_CHANNEL(p, c) for (unsigned c = 0; c < (p)->config.channels; c++)
+
 static inline unsigned ms_frames(const struct playout *p, unsigned ms)
 {
 	return p->config.rate / 1000 * ms;
 }
+
+/* playout.c: the continuation of all channels. next: channel c goes to x + c * stride */
+void playout_extend_begin(struct playout *p);
+void playout_extend_reset(struct playout *p);
+void playout_extend_next(struct playout *p, float *x, unsigned stride, unsigned n);
+/* Frames of all channels at a media time, likewise. */
+void playout_get(const struct playout *p, int64_t media, float *x, unsigned stride, unsigned n);
+void playout_bend(struct playout *p, double ppm);
 
 /* playout_put.c */
 void playout_go_idle(struct playout *p);

@@ -144,12 +144,20 @@ int port_write(struct port *port, const int16_t *frames, size_t n_frames, int64_
  * channels of a stereo line. */
 int port_write_mono(struct port *port, const float *frames, size_t n_frames, int64_t now_ns);
 
+/* The same from a left and a right; a mono line gets their mean. */
+int port_write_stereo(struct port *port, const float *left, const float *right, size_t n_frames,
+		      int64_t now_ns);
+
 /* Capture. Reads what is there, at most max_frames (and PORT_BLOCK_MAX): returns the number of
  * frames, 0 if there are none or the device is away. Never an error: recovery is the port's. */
 size_t port_read(struct port *port, int16_t *frames, size_t max_frames, int64_t now_ns);
 
 /* The same to mono float; a stereo line is averaged. */
 size_t port_read_mono(struct port *port, float *frames, size_t max_frames, int64_t now_ns);
+
+/* The same apart: *stereo tells whether the line has two channels; if not, right is left alone. */
+size_t port_read_stereo(struct port *port, float *left, float *right, size_t max_frames,
+			bool *stereo, int64_t now_ns);
 
 /* Playback: frames between now and the moment the next frame written will be heard.
  * Capture: age of the next frame to be read. 0 while not running. */

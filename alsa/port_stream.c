@@ -264,6 +264,17 @@ int port_write(struct port *p, const int16_t *frames, size_t n, int64_t now_ns)
 	return -ENODEV;
 }
 
+static int16_t to_s16(float x)
+{
+	float v = x * 32768.0f;
+
+	/* a NaN fails both comparisons and must not reach lrintf() */
+	return v >= 32767.0f ? INT16_MAX
+	       : v > -32768.0f ? (int16_t)lrintf(v)
+	       : v <= -32768.0f ? INT16_MIN
+				: 0;
+}
+
 int port_write_mono(struct port *p, const float *frames, size_t n, int64_t now_ns)
 {
 	unsigned channels = port_channels(p);
@@ -271,16 +282,28 @@ int port_write_mono(struct port *p, const float *frames, size_t n, int64_t now_n
 	if (n > PORT_BLOCK_MAX)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++) {
-		float v = frames[i] * 32768.0f;
-		/* a NaN fails both comparisons and must not reach lrintf() */
-		int16_t s = v >= 32767.0f ? INT16_MAX
-			    : v > -32768.0f ? (int16_t)lrintf(v)
-			    : v <= -32768.0f ? INT16_MIN
-					     : 0;
+		int16_t s = to_s16(frames[i]);
 
 		p->scratch[i * (channels == 2 ? 2 : 1)] = s;
 		if (channels == 2)
 			p->scratch[i * 2 + 1] = s;
+	}
+	return port_write(p, p->scratch, n, now_ns);
+}
+
+int port_write_stereo(struct port *p, const float *left, const float *right, size_t n, int64_t now_ns)
+{
+	bool two = port_channels(p) == 2;
+
+	if (n > PORT_BLOCK_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (two) {
+			p->scratch[2 * i] = to_s16(left[i]);
+			p->scratch[2 * i + 1] = to_s16(right[i]);
+		} else {
+			p->scratch[i] = to_s16((left[i] + right[i]) / 2);
+		}
 	}
 	return port_write(p, p->scratch, n, now_ns);
 }
@@ -361,6 +384,20 @@ size_t port_read_mono(struct port *p, float *frames, size_t max_frames, int64_t 
 	else
 		for (size_t i = 0; i < n; i++)
 			frames[i] = (float)p->scratch[i] / 32768.0f;
+	return n;
+}
+
+size_t port_read_stereo(struct port *p, float *left, float *right, size_t max_frames, bool *stereo,
+			int64_t now_ns)
+{
+	size_t n = port_read(p, p->scratch, max_frames, now_ns);
+	unsigned channels = port_channels(p);
+
+	*stereo = channels == 2;
+	for (size_t i = 0; i < n; i++)
+		left[i] = (float)p->scratch[channels * i] / 32768.0f;
+	for (size_t i = 0; *stereo && i < n; i++)
+		right[i] = (float)p->scratch[channels * i + 1] / 32768.0f;
 	return n;
 }
 

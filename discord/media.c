@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "alsa/port.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -56,6 +57,7 @@ struct slot {
 	int index;
 	int line;
 	struct media_line *sound;
+	struct port *playback;
 	/* Control thread: who has been announced in this session, and how many decoders were made. */
 	struct {
 		uint64_t user_id;
@@ -289,7 +291,7 @@ int media_line_add(struct media *m, int line, struct port *capture, struct port 
 	if (m->running || m->slot_count == MEDIA_LINES_MAX)
 		return -EBUSY;
 	struct slot *s = &m->slots[m->slot_count];
-	*s = (struct slot){.media = m, .index = m->slot_count, .line = line};
+	*s = (struct slot){.media = m, .index = m->slot_count, .line = line, .playback = playback};
 	struct media_line_config config = {.capture = capture, .playback = playback, .dave = dave,
 					   .fec = fec, .ops = &line_ops, .ctx = s};
 	int err = media_line_create(&s->sound, &config);
@@ -411,7 +413,7 @@ static void decoders_provide(struct media *m, struct slot *s, uint64_t user_id, 
 	s->announced[s->announced_count++].ssrc = ssrc;
 	if (s->announced_count <= s->decoder_count)
 		return;
-	if (speaker_create(&decoder) < 0) {
+	if (speaker_create(&decoder, port_channels(s->playback) == 2 ? 2 : 1) < 0) {
 		log_error("out of memory: one voice more cannot be heard line=%d", s->line);
 		return;
 	}

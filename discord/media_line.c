@@ -51,7 +51,7 @@ struct media_line {
 	struct talker *talker;
 	struct speaker *decoders[MEDIA_SPEAKERS];
 	unsigned decoder_count;
-	struct mixer *mixer;
+	struct mixer *mixer[2]; /* all, or left and right */
 	struct limiter limiter;
 	unsigned calls;
 
@@ -289,7 +289,9 @@ int media_line_create(struct media_line **out, const struct media_line_config *c
 					.on_dead = on_dead};
 	int err = talker_create(&l->talker, config->fec);
 	if (err == 0)
-		err = mixer_create(&l->mixer, BLOCK);
+		err = mixer_create(&l->mixer[0], BLOCK);
+	if (err == 0)
+		err = mixer_create(&l->mixer[1], BLOCK);
 	if (err < 0) {
 		media_line_destroy(l);
 		return err;
@@ -306,7 +308,8 @@ void media_line_destroy(struct media_line *l)
 	if (!l)
 		return;
 	talker_destroy(l->talker);
-	mixer_destroy(l->mixer);
+	mixer_destroy(l->mixer[0]);
+	mixer_destroy(l->mixer[1]);
 	for (unsigned i = 0; i < l->decoder_count; i++)
 		speaker_destroy(l->decoders[i]);
 	voice_udp_destroy(l->path);
@@ -436,14 +439,16 @@ static void capture_stamp(struct media_line *l, int64_t now_ns)
 
 static void capture_step(struct media_line *l, int64_t now_ns)
 {
-	float samples[RTP_FRAME_SAMPLES];
+	float left[RTP_FRAME_SAMPLES], right[RTP_FRAME_SAMPLES];
 	struct sending sending = {l, now_ns, false};
+	bool stereo;
 	size_t n;
 	for (int i = 0; i < 8; i++) { /* bounded: the port drops a backlog by itself */
-		n = port_read_mono(l->config.capture, samples, RTP_FRAME_SAMPLES, now_ns);
+		n = port_read_stereo(l->config.capture, left, right, RTP_FRAME_SAMPLES, &stereo,
+				     now_ns);
 		if (n == 0)
 			break;
-		talker_push(l->talker, samples, n, now_ns, on_emit, &sending);
+		talker_push(l->talker, left, stereo ? right : NULL, n, now_ns, on_emit, &sending);
 	}
 	if (sending.sound)
 		capture_stamp(l, now_ns);
@@ -458,18 +463,41 @@ static void capture_step(struct media_line *l, int64_t now_ns)
 	l->capture_at_ns = now_ns + wait_ns;
 }
 
+/* A speaker has the channels that the line had when he turned up. */
+static void speaker_mix(struct media_line *l, struct speaker *speaker, int64_t at_ns, bool stereo)
+{
+	float sound[2 * BLOCK];
+	bool apart = speaker_channels(speaker) == 2;
+	if (!speaker_pull(speaker, at_ns, sound, BLOCK))
+		return;
+	for (int i = 0; apart && !stereo && i < BLOCK; i++)
+		sound[i] = (sound[i] + sound[BLOCK + i]) / 2;
+	mixer_add(l->mixer[0], sound);
+	if (stereo)
+		mixer_add(l->mixer[1], apart ? sound + BLOCK : sound);
+}
+
 static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 {
-	float block[BLOCK], one[BLOCK];
-	mixer_begin(l->mixer);
+	float left[BLOCK], right[BLOCK];
+	bool stereo = port_channels(l->config.playback) == 2;
+	mixer_begin(l->mixer[0]);
+	if (stereo)
+		mixer_begin(l->mixer[1]);
 	for (int i = 0; i < MEDIA_SSRCS; i++) {
 		struct source *s = &l->sources[i];
-		if (s->ssrc && s->speaker && speaker_pull(s->speaker, at_ns, one, BLOCK))
-			mixer_add(l->mixer, one);
+		if (s->ssrc && s->speaker)
+			speaker_mix(l, s->speaker, at_ns, stereo);
 	}
-	mixer_sum(l->mixer, block);
-	limiter_run(&l->limiter, block, BLOCK);
-	port_write_mono(l->config.playback, block, BLOCK, now_ns);
+	mixer_sum(l->mixer[0], left);
+	if (!stereo) {
+		limiter_run(&l->limiter, left, BLOCK);
+		port_write_mono(l->config.playback, left, BLOCK, now_ns);
+		return;
+	}
+	mixer_sum(l->mixer[1], right);
+	limiter_run_linked(&l->limiter, left, right, BLOCK);
+	port_write_stereo(l->config.playback, left, right, BLOCK, now_ns);
 }
 
 /*

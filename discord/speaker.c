@@ -30,6 +30,7 @@ struct held {
 
 struct speaker {
 	uint32_t ssrc;
+	unsigned channels;
 	OpusDecoder *decoder;
 	struct playout *playout;
 	bool begun;        /* next_seq and media are known */
@@ -42,9 +43,23 @@ struct speaker {
 	int64_t heard_ns;
 	unsigned held_count;
 	struct held held[SPEAKER_REORDER_MAX];
-	float pcm[PCM_MAX];
+	float *pcm;   /* what was decoded last, one channel after the other */
+	float *pairs; /* stereo: the same as the decoder gives it */
 	struct speaker_stats stats;
 };
+
+/* Decodes into s->pcm: a packet, its redundancy (fec), or without data what the decoder makes up.
+ * Returns frames, or what libopus says. */
+static int decode(struct speaker *s, const uint8_t *opus, size_t bytes, unsigned frames, bool fec)
+{
+	float *out = s->channels == 2 ? s->pairs : s->pcm;
+	int n = opus_decode_float(s->decoder, opus, (opus_int32)bytes, out, (int)frames, fec);
+	for (int i = 0; s->channels == 2 && i < n; i++) {
+		s->pcm[i] = out[2 * i];
+		s->pcm[n + i] = out[2 * i + 1];
+	}
+	return n;
+}
 
 /* The playout buffer has run dry: the decoder continues what it played last. */
 static bool conceal(void *ctx, int64_t media, float *out, unsigned frames)
@@ -52,8 +67,9 @@ static bool conceal(void *ctx, int64_t media, float *out, unsigned frames)
 	struct speaker *s = ctx;
 	if (!s->decoded)
 		return false;
-	if (opus_decode_float(s->decoder, NULL, 0, out, (int)frames, 0) != (int)frames)
+	if (decode(s, NULL, 0, frames, false) != (int)frames)
 		return false;
+	memcpy(out, s->pcm, s->channels * frames * sizeof(*out));
 	s->stats.plc++;
 	/* The decoder's state has moved on by this much: it must not be concealed again when the next
 	 * packet shows that this one was lost. */
@@ -62,18 +78,25 @@ static bool conceal(void *ctx, int64_t media, float *out, unsigned frames)
 	return true;
 }
 
-int speaker_create(struct speaker **out)
+int speaker_create(struct speaker **out, unsigned channels)
 {
 	int err = OPUS_OK;
 	struct speaker *s = calloc(1, sizeof(*s));
 	*out = NULL;
 	if (!s)
 		return -ENOMEM;
-	/* One channel whatever was sent: the decoder mixes down for free and saves a quarter. */
-	s->decoder = opus_decoder_create(RTP_CLOCK_HZ, 1, &err);
-	struct playout_config config = {
-		.rate = RTP_CLOCK_HZ, .conceal = conceal, .conceal_ctx = s};
-	if (!s->decoder || playout_create(&s->playout, &config) < 0) {
+	/* On a mono line one channel whatever was sent: the decoder mixes down for free and saves a
+	 * quarter. */
+	s->channels = channels;
+	s->decoder = opus_decoder_create(RTP_CLOCK_HZ, (int)channels, &err);
+	s->pcm = calloc((size_t)PCM_MAX * channels, sizeof(*s->pcm));
+	s->pairs = channels == 2 ? calloc(2 * (size_t)PCM_MAX, sizeof(*s->pairs)) : NULL;
+	struct playout_config config = {.rate = RTP_CLOCK_HZ,
+					.channels = channels,
+					.conceal = conceal,
+					.conceal_ctx = s};
+	if (!s->decoder || !s->pcm || (channels == 2 && !s->pairs) ||
+	    playout_create(&s->playout, &config) < 0) {
 		speaker_destroy(s);
 		return -ENOMEM;
 	}
@@ -89,7 +112,14 @@ void speaker_destroy(struct speaker *s)
 	if (s->decoder)
 		opus_decoder_destroy(s->decoder);
 	playout_destroy(s->playout);
+	free(s->pairs);
+	free(s->pcm);
 	free(s);
+}
+
+unsigned speaker_channels(const struct speaker *s)
+{
+	return s->channels;
 }
 
 static void held_clear(struct speaker *s)
@@ -122,8 +152,7 @@ static void packet_decode(struct speaker *s, const uint8_t *opus, size_t bytes, 
 	if (rtp_is_silence(opus, bytes)) {
 		s->stats.silence++;
 		if (!s->quiet && s->decoded) { /* the first one lets the last frame's overlap out */
-			int n = opus_decode_float(s->decoder, opus, (opus_int32)bytes, s->pcm,
-						  PCM_MAX, 0);
+			int n = decode(s, opus, bytes, PCM_MAX, false);
 			if (n > 0)
 				playout_put(s->playout, media, s->pcm, (unsigned)n, arrival_ns);
 		}
@@ -132,11 +161,10 @@ static void packet_decode(struct speaker *s, const uint8_t *opus, size_t bytes, 
 		s->next_media = media + RTP_FRAME_SAMPLES;
 		return;
 	}
-	int n = opus_decode_float(s->decoder, opus, (opus_int32)bytes, s->pcm, PCM_MAX, 0);
+	int n = decode(s, opus, bytes, PCM_MAX, false);
 	if (n <= 0) {
 		s->stats.bad++;
-		if (s->decoded &&
-		    opus_decode_float(s->decoder, NULL, 0, s->pcm, (int)s->frame, 0) > 0)
+		if (s->decoded && decode(s, NULL, 0, s->frame, false) > 0)
 			playout_put_made(s->playout, media, s->pcm, s->frame);
 		s->next_media = media + s->frame;
 		return;
@@ -167,9 +195,7 @@ static void gap_conceal(struct speaker *s, unsigned count, int64_t media, const 
 	while (missing >= (int64_t)s->frame) {
 		bool last = missing < 2 * (int64_t)s->frame && from + s->frame == media;
 		bool fec = last && next_bytes > 0 && !rtp_is_silence(next, next_bytes);
-		int n = opus_decode_float(s->decoder, fec ? next : NULL,
-					  fec ? (opus_int32)next_bytes : 0, s->pcm, (int)s->frame,
-					  fec);
+		int n = decode(s, fec ? next : NULL, fec ? next_bytes : 0, s->frame, fec);
 		if (n <= 0)
 			return;
 		if (fec)
@@ -206,7 +232,7 @@ static bool give_up_one(struct speaker *s, const struct held *waiting)
 	if (lost <= 1 || missing <= 0 || !s->decoded || s->quiet || s->frame == 0)
 		return false;
 	if (missing > (lost - 1) * (int64_t)s->frame) { /* not made up by the buffer already */
-		int n = opus_decode_float(s->decoder, NULL, 0, s->pcm, (int)s->frame, 0);
+		int n = decode(s, NULL, 0, s->frame, false);
 		if (n <= 0)
 			return false;
 		s->stats.plc++;

@@ -25,7 +25,9 @@
 
 struct speaker;
 
-int speaker_create(struct speaker **out); /* -ENOMEM, -EIO */
+/* channels: 1 (what is stereo is mixed down) or 2 (what is mono is on both). -ENOMEM, -EIO. */
+int speaker_create(struct speaker **out, unsigned channels);
+unsigned speaker_channels(const struct speaker *s);
 void speaker_destroy(struct speaker *s);
 
 /* From now on it speaks for this SSRC: decoder, order and buffer begin anew. */
@@ -39,7 +41,8 @@ void speaker_packet(struct speaker *s, uint16_t seq, uint32_t timestamp, const u
 /* A packet that came but holds nothing to decode (padding only): its number counts as received. */
 void speaker_probe(struct speaker *s, uint16_t seq, uint32_t timestamp, int64_t arrival_ns);
 
-/* The next frames at 48 kHz; false: silence (out is zeroed). now_ns as playout_pull(). */
+/* The next frames at 48 kHz, the second channel behind the first; false: silence (out is zeroed).
+ * now_ns as playout_pull(). */
 bool speaker_pull(struct speaker *s, int64_t now_ns, float *out, unsigned frames);
 
 /* The person left: what is buffered may be played out, nothing is concealed after it. */

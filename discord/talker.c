@@ -19,16 +19,19 @@
 #define BITRATE      64000
 #define FEC_BITRATE  32000
 #define FEC_LOSS_PCT 10
+#define WATCHED      240 /* samples looked at at a time */
 #define STALL_FRAMES 4800 /* 100 ms that capture lags behind the clock: it stood still */
 
 struct talker {
-	OpusEncoder *encoder;
+	OpusEncoder *encoder; /* memory for two channels */
 	bool fec;
-	struct level_band band;
-	bool wide;
+	unsigned channels;         /* of the encoder: those of the line */
+	struct level_band band[2]; /* of the mean; on a stereo line also of the difference */
+	struct level_side side;
+	bool wide, stereo;
 	bool fresh; /* the next frame is the first of a spurt */
 
-	float frame[FRAME];
+	float frame[2][FRAME]; /* left or all, right */
 	size_t fill;
 	bool talking;         /* inside a spurt */
 	bool tail;            /* the last frame ended in sound: one more flushes the encoder */
@@ -51,11 +54,29 @@ static int bandwidth_set(struct talker *t)
 						    t->wide ? OPUS_BANDWIDTH_FULLBAND : narrow));
 }
 
-static int encoder_setup(struct talker *t)
+/* On a stereo line whose channels are alike one is sent: mixed down by the encoder, half the cost. */
+static int channels_set(struct talker *t)
+{
+	int rate = t->fec ? FEC_BITRATE : BITRATE;
+	if (opus_encoder_ctl(t->encoder, OPUS_SET_FORCE_CHANNELS(t->stereo ? 2 : 1)) != OPUS_OK)
+		return OPUS_BAD_ARG;
+	return opus_encoder_ctl(t->encoder, OPUS_SET_BITRATE(t->stereo ? rate + rate / 2 : rate));
+}
+
+/* Also while it runs, when the line has come back with another number of channels: allocates
+ * nothing. */
+static int encoder_make(struct talker *t, unsigned channels)
 {
 	OpusEncoder *e = t->encoder;
 	opus_int32 lookahead = 0;
-	if (opus_encoder_ctl(e, OPUS_SET_BITRATE(t->fec ? FEC_BITRATE : BITRATE)) != OPUS_OK ||
+	t->channels = channels;
+	t->stereo = false;
+	memset(&t->side, 0, sizeof(t->side));
+	t->stats.stereo = false;
+	if (opus_encoder_init(e, RTP_CLOCK_HZ, (int)channels,
+			      t->fec ? OPUS_APPLICATION_VOIP
+				     : OPUS_APPLICATION_RESTRICTED_LOWDELAY) != OPUS_OK ||
+	    channels_set(t) != OPUS_OK ||
 	    opus_encoder_ctl(e, OPUS_SET_COMPLEXITY(5)) != OPUS_OK ||
 	    opus_encoder_ctl(e, OPUS_SET_INBAND_FEC(t->fec ? 1 : 0)) != OPUS_OK ||
 	    opus_encoder_ctl(e, OPUS_SET_PACKET_LOSS_PERC(t->fec ? FEC_LOSS_PCT : 0)) != OPUS_OK ||
@@ -68,20 +89,20 @@ static int encoder_setup(struct talker *t)
 
 int talker_create(struct talker **out, bool fec)
 {
-	int err = OPUS_OK;
 	struct talker *t = calloc(1, sizeof(*t));
+	int err;
 	*out = NULL;
 	if (!t)
 		return -ENOMEM;
 	t->fec = fec;
-	t->encoder = opus_encoder_create(
-		RTP_CLOCK_HZ, 1, fec ? OPUS_APPLICATION_VOIP : OPUS_APPLICATION_RESTRICTED_LOWDELAY,
-		&err);
-	if (!t->encoder || err != OPUS_OK || encoder_setup(t) < 0) {
+	t->encoder = calloc(1, (size_t)opus_encoder_get_size(2));
+	err = t->encoder ? encoder_make(t, 1) : -ENOMEM;
+	if (err < 0) {
 		talker_destroy(t);
-		return err == OPUS_ALLOC_FAIL ? -ENOMEM : -EIO;
+		return err;
 	}
-	level_band_init(&t->band);
+	level_band_init(&t->band[0]);
+	level_band_init(&t->band[1]);
 	*out = t;
 	return 0;
 }
@@ -90,8 +111,7 @@ void talker_destroy(struct talker *t)
 {
 	if (!t)
 		return;
-	if (t->encoder)
-		opus_encoder_destroy(t->encoder);
+	free(t->encoder);
 	free(t);
 }
 
@@ -144,7 +164,13 @@ static void frame_send(struct talker *t, talker_emit_fn emit, void *ctx)
 		opus_encoder_ctl(t->encoder, OPUS_RESET_STATE);
 		opus_encoder_ctl(t->encoder, OPUS_SET_PREDICTION_DISABLED(1));
 	}
-	int n = opus_encode_float(t->encoder, t->frame, FRAME, packet, sizeof(packet));
+	float pairs[2 * FRAME];
+	for (int i = 0; t->channels == 2 && i < FRAME; i++) {
+		pairs[2 * i] = t->frame[0][i];
+		pairs[2 * i + 1] = t->frame[1][i];
+	}
+	int n = opus_encode_float(t->encoder, t->channels == 2 ? pairs : t->frame[0], FRAME, packet,
+				  sizeof(packet));
 	if (n > 0) {
 		t->stats.frames++;
 		emit(ctx, rtp_time(t, FRAME), packet, (size_t)n, false);
@@ -157,14 +183,20 @@ static void frame_send(struct talker *t, talker_emit_fn emit, void *ctx)
 	}
 }
 
+static bool frame_is_silent(const struct talker *t, unsigned from)
+{
+	return level_is_silent(t->frame[0] + from, FRAME - from) &&
+	       (t->channels == 1 || level_is_silent(t->frame[1] + from, FRAME - from));
+}
+
 /* A full frame, position standing right behind it. The first silent frame after sound is encoded
  * all the same where the encoder still holds the end of that sound. */
 static void frame_full(struct talker *t, talker_emit_fn emit, void *ctx)
 {
-	bool silent = level_is_silent(t->frame, FRAME);
+	bool silent = frame_is_silent(t, 0);
 	bool flush = silent && t->tail;
 	t->fill = 0;
-	t->tail = !silent && !level_is_silent(t->frame + FRAME - LOOKAHEAD, LOOKAHEAD);
+	t->tail = !silent && !frame_is_silent(t, FRAME - LOOKAHEAD);
 	if (!silent || flush)
 		frame_send(t, emit, ctx);
 	if (!silent)
@@ -196,31 +228,65 @@ static void silence_advance(struct talker *t, size_t frames, talker_emit_fn emit
 	t->position += frames;
 }
 
-static size_t zeros_ahead(const float *samples, size_t frames)
+static size_t zeros_ahead(const float *left, const float *right, size_t frames)
 {
 	size_t n = 0;
-	while (n < frames && samples[n] == 0.0f)
+	while (n < frames && left[n] == 0.0f && (!right || right[n] == 0.0f))
 		n++;
 	return n;
 }
 
-void talker_push(struct talker *t, const float *samples, size_t frames, int64_t now_ns,
-		 talker_emit_fn emit, void *ctx)
+/* What is wider in the mean of the channels or in their difference is wide. */
+static bool listen_both(struct talker *t, const float *left, const float *right, size_t frames)
+{
+	float mid[WATCHED], side[WATCHED];
+	bool wide = false;
+	for (size_t done = 0, n; done < frames; done += n) {
+		n = frames - done < WATCHED ? frames - done : WATCHED;
+		for (size_t i = 0; i < n; i++) {
+			mid[i] = (left[done + i] + right[done + i]) / 2;
+			side[i] = (left[done + i] - right[done + i]) / 2;
+		}
+		wide = level_band_run(&t->band[0], mid, (unsigned)n);
+		wide |= level_band_run(&t->band[1], side, (unsigned)n);
+	}
+	return wide;
+}
+
+/* How the sound has to be sent: follows what is in it. */
+static void follow(struct talker *t, const float *left, const float *right, size_t frames)
+{
+	bool wide = right ? listen_both(t, left, right, frames)
+			  : level_band_run(&t->band[0], left, (unsigned)frames);
+	bool stereo = right && level_side_run(&t->side, left, right, (unsigned)frames);
+	if (wide != t->wide) {
+		t->wide = t->stats.wide = wide;
+		bandwidth_set(t);
+	}
+	if (stereo != t->stereo) {
+		t->stereo = t->stats.stereo = stereo;
+		channels_set(t);
+	}
+}
+
+void talker_push(struct talker *t, const float *left, const float *right, size_t frames,
+		 int64_t now_ns, talker_emit_fn emit, void *ctx)
 {
 	if (frames == 0)
 		return;
 	stall_skip(t, frames, now_ns);
-	bool wide = level_band_run(&t->band, samples, (unsigned)frames);
-	if (wide != t->wide) {
-		t->wide = wide;
-		t->stats.wide = wide;
-		bandwidth_set(t);
+	if ((right ? 2u : 1u) != t->channels) {
+		encoder_make(t, right ? 2 : 1);
+		t->fill = 0;
+		t->fresh = true;
 	}
+	follow(t, left, right, frames);
 	while (frames > 0) {
 		if (!t->talking) {
-			size_t skip = zeros_ahead(samples, frames);
+			size_t skip = zeros_ahead(left, right, frames);
 			silence_advance(t, skip, emit, ctx);
-			samples += skip;
+			left += skip;
+			right = right ? right + skip : NULL;
 			frames -= skip;
 			if (frames == 0)
 				break;
@@ -233,10 +299,13 @@ void talker_push(struct talker *t, const float *samples, size_t frames, int64_t 
 		size_t take = FRAME - t->fill;
 		if (take > frames)
 			take = frames;
-		memcpy(t->frame + t->fill, samples, take * sizeof(*samples));
+		memcpy(t->frame[0] + t->fill, left, take * sizeof(*left));
+		if (right)
+			memcpy(t->frame[1] + t->fill, right, take * sizeof(*right));
 		t->fill += take;
 		t->position += take;
-		samples += take;
+		left += take;
+		right = right ? right + take : NULL;
 		frames -= take;
 		if (t->fill == FRAME)
 			frame_full(t, emit, ctx);

@@ -9,7 +9,8 @@
  * silence frames; while the line is digitally silent nothing leaves.
  *
  * Encoder: RESTRICTED_LOWDELAY, mono, 64 kb/s, complexity 5, narrowband as long as nothing wider
- * than a telephone is on the line (alsa/level.h finds out); with fec VOIP and in-band FEC.
+ * than a telephone is on the line, stereo (and half as many bits more) while the channels of a stereo
+ * line differ (alsa/level.h finds out); with fec VOIP and in-band FEC.
  *
  * Audio thread (create and destroy: any, before and after). Nothing allocates after create.
  */
@@ -38,10 +39,10 @@ void talker_destroy(struct talker *t);
  * server forwards nothing to those who never sent anything). */
 void talker_restart(struct talker *t, int64_t now_ns);
 
-/* Samples captured up to now_ns, contiguous with those before. When the capture stood still (device
+/* Samples captured up to now_ns, contiguous with those before; right is NULL on a mono line. When the capture stood still (device
  * away) the missing time is noticed and RTP time jumps ahead. */
-void talker_push(struct talker *t, const float *samples, size_t frames, int64_t now_ns,
-		 talker_emit_fn emit, void *ctx);
+void talker_push(struct talker *t, const float *left, const float *right, size_t frames,
+		 int64_t now_ns, talker_emit_fn emit, void *ctx);
 
 /* Samples still missing until the next packet; 0 while silent (nothing is awaited). */
 size_t talker_wants(const struct talker *t);
@@ -51,6 +52,7 @@ size_t talker_holds(const struct talker *t);
 struct talker_stats {
 	uint64_t frames, silence_frames, spurts, encode_errors;
 	bool wide; /* something wider than a telephone is being sent */
+	bool stereo; /* two channels are being sent */
 	unsigned lookahead_frames; /* by which the encoder is behind what it was given */
 };
 void talker_stats(const struct talker *t, struct talker_stats *out);

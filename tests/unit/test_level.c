@@ -139,8 +139,42 @@ static void test_block_length_does_not_matter(void)
 	CHECK(level_band_run(&a, x, 4800));
 	for (int i = 0; i < 4800; i += 37)
 		level_band_run(&b, x + i, i + 37 < 4800 ? 37 : (unsigned)(4800 - i));
-	CHECK(b.wide);
+	CHECK(b.wide.on);
 	CHECK_NEAR(10 * log10(a.high / b.high), 0, 0.2);
+}
+
+static int windows_until(struct level_side *s, bool differ, double left, double right, int most)
+{
+	float l[FRAMES], r[FRAMES];
+	for (int k = 0; k < most; k++) {
+		tone(l, k * FRAMES, 700, left);
+		tone(r, k * FRAMES, 700, right);
+		if (level_side_run(s, l, r, FRAMES) == differ)
+			return k;
+	}
+	return -1;
+}
+
+static void test_sides_that_differ(void)
+{
+	struct level_side s = {0};
+	CHECK_INT(windows_until(&s, true, 0.5, 0.5, 400), -1);
+	/* a difference of 60 dB below the sound, or one that nobody hears, is none */
+	CHECK_INT(windows_until(&s, true, 0.5, 0.501, 400), -1);
+	CHECK_INT(windows_until(&s, true, 0.0005, 0, 400), -1);
+	int n = windows_until(&s, true, 0.5, 0.4, 400);
+	CHECK(n >= 3 && n <= 8);
+	n = windows_until(&s, false, 0.5, 0.5, 4000);
+	CHECK_NEAR(n * 5, 3000, 200);
+	/* one side alone */
+	n = windows_until(&s, true, 0, 0.02, 400);
+	CHECK(n >= 3 && n <= 8);
+	/* a click on one side is no reason to change anything */
+	float x[FRAMES] = {[100] = 0.9f}, zero[FRAMES] = {0};
+	s = (struct level_side){0};
+	CHECK(!level_side_run(&s, x, zero, FRAMES));
+	for (int i = 0; i < 10; i++)
+		CHECK(!level_side_run(&s, zero, zero, FRAMES));
 }
 
 int main(void)
@@ -152,5 +186,6 @@ int main(void)
 	UNIT(test_wide_sound_is_noticed_soon_and_forgotten_late);
 	UNIT(test_wide_sound_under_loud_speech);
 	UNIT(test_block_length_does_not_matter);
+	UNIT(test_sides_that_differ);
 	return unit_done();
 }

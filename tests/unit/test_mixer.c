@@ -218,6 +218,31 @@ static void test_limiter_comes_back_slowly_and_wholly(void)
 	CHECK_NEAR(blocks * 5, 550, 30); /* hold 50 ms, then 6 dB in 500 ms */
 }
 
+/* One gain for both sides, that of the louder; neither above the ceiling, and the image does not move. */
+static void test_limiter_linked(void)
+{
+	struct limiter l, alone;
+	static float left[FRAMES], right[FRAMES], mono[FRAMES];
+	limiter_init(&l, 48000);
+	limiter_init(&alone, 48000);
+	for (int b = 0; b < 400; b++) {
+		int loud = b % 50 < 10, swapped = b % 100 >= 50;
+		for (int i = 0; i < FRAMES; i++) {
+			float v = noise(loud ? 2.5f : 0.5f);
+			left[i] = swapped ? v / 8 : v;
+			right[i] = swapped ? v : v / 8;
+			mono[i] = v;
+		}
+		limiter_run_linked(&l, left, right, FRAMES);
+		limiter_run(&alone, mono, FRAMES);
+		for (int i = 0; i < FRAMES; i++) {
+			CHECK(fabsf(left[i]) <= LIMITER_CEILING && fabsf(right[i]) <= LIMITER_CEILING);
+			CHECK_NEAR(swapped ? right[i] / 8 : left[i] / 8, swapped ? left[i] : right[i], 1e-6);
+			CHECK_NEAR(swapped ? right[i] : left[i], mono[i], 1e-6);
+		}
+	}
+}
+
 int main(void)
 {
 	UNIT(test_refuses_bad_sizes);
@@ -228,6 +253,7 @@ int main(void)
 	UNIT(test_limiter_leaves_normal_sound_alone);
 	UNIT(test_limiter_never_clips);
 	UNIT(test_limiter_does_not_distort_or_pump);
+	UNIT(test_limiter_linked);
 	UNIT(test_limiter_comes_back_slowly_and_wholly);
 	return unit_done();
 }

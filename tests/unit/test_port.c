@@ -388,6 +388,42 @@ static void test_float_and_stereo(void)
 	port_destroy(in);
 }
 
+/* Left and right as two, through a stereo line; through a mono line their mean. */
+static void test_left_and_right(void)
+{
+	static const char *const names[] = {"phone:58", "stereo"};
+
+	for (int two = 0; two < 2; two++) {
+		struct port *out = make_open(names[two], PORT_PLAYBACK, (struct port_params){0});
+		struct port *in = make_open(names[two], PORT_CAPTURE, (struct port_params){0});
+		float left[BLOCK], right[BLOCK], back[2][PORT_BLOCK_MAX];
+		bool stereo = !two;
+		size_t n, at = 0;
+
+		for (int i = 0; i < BLOCK; i++) {
+			left[i] = 0.5f;
+			right[i] = -0.125f;
+		}
+		memset(back, 0, sizeof(back));
+		port_start(in, test_now_ns());
+		port_start(out, test_now_ns());
+		CHECK_INT(port_write_stereo(out, left, right, BLOCK, test_now_ns()), 0);
+		test_sleep_ms(15);
+		n = port_read_stereo(in, back[0], back[1], PORT_BLOCK_MAX, &stereo, test_now_ns());
+		CHECK(stereo == two);
+		while (at < n && back[0][at] == 0)
+			at++;
+		if (at < n) {
+			CHECK_NEAR(back[0][at], two ? 0.5 : 0.1875, 0);
+			CHECK_NEAR(back[1][at], two ? -0.125 : 0, 0);
+		} else if (stats_of(in).dropped_frames == 0) {
+			UNIT_FAIL("nothing arrived");
+		}
+		port_destroy(out);
+		port_destroy(in);
+	}
+}
+
 /* Left and right differ: the phone hears their mean. */
 static void test_stereo_is_averaged(void)
 {
@@ -518,6 +554,7 @@ int main(void)
 	UNIT(test_pace_without_device);
 	UNIT(test_float_and_stereo);
 	UNIT(test_stereo_is_averaged);
+	UNIT(test_left_and_right);
 	UNIT(test_poll);
 	UNIT(test_threads);
 	return unit_done();

@@ -45,7 +45,7 @@ static void encode(bool fec)
 static struct speaker *make(void)
 {
 	struct speaker *s;
-	CHECK_INT(speaker_create(&s), 0);
+	CHECK_INT(speaker_create(&s, 1), 0);
 	speaker_assign(s, 7);
 	heard_frames = 0;
 	now_ns = NS_PER_SEC;
@@ -332,6 +332,139 @@ static void test_leaving(void)
 	speaker_destroy(s);
 }
 
+/* ---- two channels ------------------------------------------------------------------------- */
+
+static float apart[2][48000 * 6]; /* what a stereo speaker was heard to say */
+
+/* Amplitude of a tone in a channel over the last two seconds, by 100 ms: as long as the delay shrinks
+ * its pitch is off by 0.1 %. */
+static double tone_in(int channel, double hz)
+{
+	enum { N = 4800 };
+	double power = 0;
+	for (int at = heard_frames - 96000; at < heard_frames; at += N) {
+		double s = 0, c = 0;
+		for (int i = 0; i < N; i++) {
+			double w = 1 - cos(2 * M_PI * i / N), x = apart[channel][at + i];
+			s += w * x * sin(2 * M_PI * hz * i / 48000);
+			c += w * x * cos(2 * M_PI * hz * i / 48000);
+		}
+		power += (s * s + c * c) * 4 / N / N / 20;
+	}
+	return sqrt(power);
+}
+
+/* Largest step from sample to sample of the last two seconds, against that of a tone. */
+static double roughest(int channel, double hz)
+{
+	double most = 0;
+	for (int i = heard_frames - 96000; i < heard_frames; i++)
+		most = fmax(most, fabs(apart[channel][i] - apart[channel][i - 1]));
+	return most / (0.25 * 2 * M_PI * hz / 48000);
+}
+
+/* Five seconds of a client's packets; channels are those that it sends, 2: left and right differ. */
+static void hear_apart(struct speaker *s, int channels, double loss)
+{
+	int err;
+	unsigned seed = 11;
+	OpusEncoder *e = opus_encoder_create(48000, channels, OPUS_APPLICATION_AUDIO, &err);
+	opus_encoder_ctl(e, OPUS_SET_BITRATE(96000));
+	for (int k = 0; k < 250; k++) {
+		float block[FRAME * 2], two[480];
+		uint8_t packet[1275];
+		for (int i = 0; i < FRAME; i++) {
+			double at = (double)(k * FRAME + i) / 48000;
+			block[channels * i] = 0.25f * (float)sin(2 * M_PI * 1013 * at);
+			if (channels == 2)
+				block[2 * i + 1] = 0.25f * (float)sin(2 * M_PI * 617 * at);
+		}
+		int bytes = opus_encode_float(e, block, FRAME, packet, sizeof(packet));
+		if (k < 20 || rand_r(&seed) >= loss * RAND_MAX)
+			speaker_packet(s, (uint16_t)k, (uint32_t)(k * FRAME), packet, (size_t)bytes,
+				       now_ns);
+		for (int b = 0; b < 4; b++) {
+			speaker_pull(s, now_ns, two, 240);
+			memcpy(apart[0] + heard_frames, two, 240 * sizeof(float));
+			memcpy(apart[1] + heard_frames, two + 240, 240 * sizeof(float));
+			heard_frames += 240;
+			now_ns += 5 * NS_PER_MS;
+		}
+	}
+	opus_encoder_destroy(e);
+}
+
+static struct speaker *make_stereo(void)
+{
+	struct speaker *s;
+	CHECK_INT(speaker_create(&s, 2), 0);
+	speaker_assign(s, 7);
+	heard_frames = 0;
+	now_ns = NS_PER_SEC;
+	return s;
+}
+
+static void test_stereo_is_heard_apart(void)
+{
+	struct speaker *s = make_stereo();
+	hear_apart(s, 2, 0);
+	CHECK_NEAR(tone_in(0, 1013), 0.25, 0.01);
+	CHECK_NEAR(tone_in(1, 617), 0.25, 0.01);
+	CHECK(tone_in(0, 617) < 0.25 / 100);
+	CHECK(tone_in(1, 1013) < 0.25 / 100);
+	CHECK(roughest(0, 1013) < 1.3 && roughest(1, 617) < 1.3);
+	speaker_destroy(s);
+}
+
+static void test_mono_is_heard_on_both_sides(void)
+{
+	struct speaker *s = make_stereo();
+	hear_apart(s, 1, 0);
+	CHECK_NEAR(tone_in(0, 1013), 0.25, 0.01);
+	for (int i = 0; i < heard_frames; i++)
+		CHECK(apart[0][i] == apart[1][i]);
+	speaker_destroy(s);
+}
+
+/* Losses are concealed on both sides alike, and neither leaks into the other. */
+static void test_stereo_under_loss(void)
+{
+	struct speaker *s = make_stereo();
+	struct speaker_stats stats;
+	hear_apart(s, 2, 0.08);
+	speaker_stats(s, &stats);
+	CHECK(stats.lost > 5);
+	CHECK(stats.plc + stats.fec > 5);
+	CHECK_NEAR(tone_in(0, 1013), 0.25, 0.02);
+	CHECK_NEAR(tone_in(1, 617), 0.25, 0.02);
+	CHECK(tone_in(0, 617) < 0.25 / 50);
+	CHECK(tone_in(1, 1013) < 0.25 / 50);
+	CHECK(roughest(0, 1013) < 2.5 && roughest(1, 617) < 2.5);
+	speaker_destroy(s);
+}
+
+/* On a mono line a client's stereo is heard as the mean of its sides. */
+static void test_stereo_on_a_mono_line(void)
+{
+	struct speaker *s = make();
+	int err;
+	OpusEncoder *e = opus_encoder_create(48000, 2, OPUS_APPLICATION_AUDIO, &err);
+	for (int k = 0; k < 150; k++) {
+		float block[FRAME * 2];
+		uint8_t packet[1275];
+		for (int i = 0; i < FRAME; i++) {
+			block[2 * i] = 0.25f * (float)sin(2 * M_PI * 313 * (k * FRAME + i) / 48000.0);
+			block[2 * i + 1] = 0;
+		}
+		int bytes = opus_encode_float(e, block, FRAME, packet, sizeof(packet));
+		speaker_packet(s, (uint16_t)k, (uint32_t)(k * FRAME), packet, (size_t)bytes, now_ns);
+		pull(s);
+	}
+	opus_encoder_destroy(e);
+	CHECK_NEAR(rms(heard_frames - 48000, 48000), 0.125 / sqrt(2), 0.005);
+	speaker_destroy(s);
+}
+
 int main(void)
 {
 	encode(false);
@@ -347,5 +480,9 @@ int main(void)
 	UNIT(test_another_stream_is_followed);
 	UNIT(test_other_frame_lengths);
 	UNIT(test_leaving);
+	UNIT(test_stereo_is_heard_apart);
+	UNIT(test_mono_is_heard_on_both_sides);
+	UNIT(test_stereo_under_loss);
+	UNIT(test_stereo_on_a_mono_line);
 	return unit_done();
 }

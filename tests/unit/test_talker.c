@@ -40,7 +40,7 @@ static void push(struct talker *t, size_t frames, float hz, float amplitude)
 		for (size_t i = 0; i < n; i++)
 			block[i] = amplitude * sinf(2 * (float)M_PI * hz * (float)pushed++ / 48000);
 		now_ns += (int64_t)n * NS_PER_SEC / 48000;
-		talker_push(t, block, n, now_ns, on_emit, NULL);
+		talker_push(t, block, NULL, n, now_ns, on_emit, NULL);
 		frames -= n;
 	}
 }
@@ -170,6 +170,122 @@ static void test_second_spurt_begins_as_it_should(void)
 	}
 }
 
+/* Left and right each a tone (0 Hz: silence). */
+static void push_pair(struct talker *t, size_t frames, double left_hz, double right_hz)
+{
+	float left[240], right[240];
+	for (size_t done = 0; done < frames; done += 240) {
+		for (int i = 0; i < 240; i++, pushed++) {
+			left[i] = 0.25f * (float)sin(2 * M_PI * left_hz * (double)pushed / 48000);
+			right[i] = 0.25f * (float)sin(2 * M_PI * right_hz * (double)pushed / 48000);
+		}
+		now_ns += 5 * NS_PER_MS;
+		talker_push(t, left, right, 240, now_ns, on_emit, NULL);
+	}
+}
+
+static int sent_channels(int packet)
+{
+	return opus_packet_get_nb_channels(packets[packet].data);
+}
+
+/* Amplitude of a tone in one channel of what libopus makes of packets [from, count). */
+static double in_channel(int channel, double hz, int from)
+{
+	static float out[48000 * 4 * 2];
+	int err, n = 0;
+	OpusDecoder *d = opus_decoder_create(48000, 2, &err);
+	for (int i = from; i < count && n + FRAME <= 48000 * 4; i++)
+		n += opus_decode_float(d, packets[i].data, (int)packets[i].bytes, out + 2 * n, FRAME, 0);
+	opus_decoder_destroy(d);
+	double s = 0, c = 0;
+	for (int i = 9600; i < n; i++) {
+		double w = 1 - cos(2 * M_PI * (i - 9600) / (n - 9600));
+		s += w * out[2 * i + channel] * sin(2 * M_PI * hz * i / 48000);
+		c += w * out[2 * i + channel] * cos(2 * M_PI * hz * i / 48000);
+	}
+	return 2 * hypot(s, c) / (n - 9600);
+}
+
+static void test_stereo_where_the_channels_differ(void)
+{
+	struct talker *t = make(false);
+	struct talker_stats s;
+	push_pair(t, 48000 * 2, 1013, 617);
+	/* sure of it within the first frames; each tone comes out on its side alone */
+	CHECK_INT(sent_channels(5), 2);
+	CHECK_INT(sent_channels(count - 1), 2);
+	CHECK_NEAR(in_channel(0, 1013, 5), 0.25, 0.01);
+	CHECK_NEAR(in_channel(1, 617, 5), 0.25, 0.01);
+	CHECK(in_channel(0, 617, 5) < 0.25 / 100);
+	CHECK(in_channel(1, 1013, 5) < 0.25 / 100);
+	talker_stats(t, &s);
+	CHECK(s.stereo && !s.wide);
+	/* alike: still two for 3 s, then one, which is heard on both sides as loud as before */
+	push_pair(t, 48000 * 5 / 2, 1013, 1013);
+	CHECK_INT(sent_channels(count - 1), 2);
+	push_pair(t, 48000, 1013, 1013);
+	CHECK_INT(sent_channels(count - 1), 1);
+	int from = count;
+	push_pair(t, 48000, 1013, 1013);
+	CHECK_NEAR(in_channel(0, 1013, from), 0.25, 0.01);
+	CHECK_NEAR(in_channel(1, 1013, from), 0.25, 0.01);
+	talker_destroy(t);
+}
+
+/* A caller's voice on a stereo line is on both channels: it costs no more than on a mono line. */
+static void test_a_caller_on_a_stereo_line_is_mono(void)
+{
+	struct talker *t = make(false);
+	size_t bytes = 0;
+	push_pair(t, 48000, 1013, 1013);
+	for (int i = 0; i < count; i++) {
+		CHECK_INT(sent_channels(i), 1);
+		CHECK_INT(opus_packet_get_bandwidth(packets[i].data), OPUS_BANDWIDTH_NARROWBAND);
+		bytes += packets[i].bytes;
+	}
+	CHECK_NEAR((double)bytes / count, 64000 / 8 / 50, 4);
+	CHECK_NEAR(in_channel(0, 1013, 0), 0.25, 0.01);
+	talker_destroy(t);
+}
+
+/* What is wide only in the difference of the channels (1 kHz apart by sign, 9 kHz likewise). */
+static void test_wide_in_the_difference(void)
+{
+	struct talker *t = make(false);
+	float left[240], right[240];
+	for (int k = 0; k < 200; k++) {
+		for (int i = 0; i < 240; i++, pushed++) {
+			left[i] = 0.2f * (float)sin(2 * M_PI * 9001 * (double)pushed / 48000);
+			right[i] = -left[i];
+		}
+		now_ns += 5 * NS_PER_MS;
+		talker_push(t, left, right, 240, now_ns, on_emit, NULL);
+	}
+	CHECK_INT(opus_packet_get_bandwidth(packets[count - 1].data), OPUS_BANDWIDTH_FULLBAND);
+	CHECK_NEAR(in_channel(0, 9001, 5), 0.2, 0.02);
+	talker_destroy(t);
+}
+
+/* The definition behind the PCM was changed and the line came back: stereo, and mono again. */
+static void test_the_line_changes_its_channels(void)
+{
+	struct talker *t = make(false);
+	push(t, 48000, 1013, 0.25f);
+	push_pair(t, 48000, 1013, 617);
+	int from = count;
+	push_pair(t, 48000, 1013, 617);
+	CHECK_NEAR(in_channel(1, 617, from), 0.25, 0.01);
+	push(t, 48000, 1013, 0.25f);
+	from = count;
+	push(t, 48000, 1013, 0.25f);
+	CHECK_INT(sent_channels(count - 1), 1);
+	CHECK_NEAR(in_channel(0, 1013, from), 0.25, 0.01);
+	for (int i = 1; i < count; i++) /* RTP time has gone on all the while */
+		CHECK_NEAR(packets[i].timestamp - packets[i - 1].timestamp, FRAME, FRAME);
+	talker_destroy(t);
+}
+
 static double snr(struct talker *t, float hz, int frames)
 {
 	int err, n = 0;
@@ -226,7 +342,7 @@ static void push_vowels(struct talker *t, size_t frames)
 			block[i] = (float)(0.15 * v * (0.6 + 0.4 * sin(2 * M_PI * 4 * at)));
 		}
 		now_ns += 5 * NS_PER_MS;
-		talker_push(t, block, 240, now_ns, on_emit, NULL);
+		talker_push(t, block, NULL, 240, now_ns, on_emit, NULL);
 	}
 }
 
@@ -276,5 +392,9 @@ int main(void)
 	UNIT(test_phone_band_is_coded_narrow_and_well);
 	UNIT(test_wider_sound_widens_the_coding);
 	UNIT(test_fec_rebuilds_a_lost_packet);
+	UNIT(test_stereo_where_the_channels_differ);
+	UNIT(test_a_caller_on_a_stereo_line_is_mono);
+	UNIT(test_wide_in_the_difference);
+	UNIT(test_the_line_changes_its_channels);
 	return unit_done();
 }
