@@ -63,6 +63,7 @@ struct world_options {
 	const char *conf;     /* loopline.conf, e.g. a [line 1] section; NULL: none */
 	bool no_discord;      /* do not start loopline-discord */
 	bool xchacha;         /* the rooms offer only XChaCha20 */
+	bool stereo;          /* cables of two channels */
 	bool plain;           /* rooms without end-to-end encryption, as stage channels */
 	bool relay;           /* sim_relay stands on every link: phone, twilio, rest, gateway, voice,
 			       * udp, local */

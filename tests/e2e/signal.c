@@ -54,6 +54,11 @@ static uint8_t *read_whole(const char *path, size_t *size)
 
 int wav_read(struct wav *out, const char *path)
 {
+	return wav_read_channel(out, path, -1);
+}
+
+int wav_read_channel(struct wav *out, const char *path, int channel)
+{
 	size_t size;
 	int err = -EBADMSG;
 	unsigned format = 0, bits = 0;
@@ -80,6 +85,8 @@ int wav_read(struct wav *out, const char *path)
 				goto out;
 			if (length > have)
 				length = have;
+			if (channel >= (int)out->channels)
+				goto out;
 			size_t each = bits / 8, frames = length / each / out->channels;
 			out->samples = malloc((frames ? frames : 1) * sizeof *out->samples);
 			if (!out->samples) {
@@ -88,10 +95,14 @@ int wav_read(struct wav *out, const char *path)
 			}
 			const uint8_t *p = chunk + 8;
 			for (size_t i = 0; i < frames; i++) {
-				float sum = 0;
-				for (unsigned c = 0; c < out->channels; c++, p += each)
-					sum += ulaw ? signal_ulaw_decode(*p) : (float)(int16_t)le16(p) / 32768.0f;
-				out->samples[i] = sum / (float)out->channels;
+				float sum = 0, one = 0;
+				for (unsigned c = 0; c < out->channels; c++, p += each) {
+					float v = ulaw ? signal_ulaw_decode(*p) : (float)(int16_t)le16(p) / 32768.0f;
+					sum += v;
+					if ((int)c == channel)
+						one = v;
+				}
+				out->samples[i] = channel < 0 ? sum / (float)out->channels : one;
 			}
 			out->frames = frames;
 			err = 0;
@@ -120,23 +131,24 @@ static void put_le32(uint8_t *p, uint32_t v)
 		p[i] = (uint8_t)(v >> 8 * i);
 }
 
-int wav_write(const char *path, unsigned rate, const float *samples, size_t frames)
+static int wav_write_channels(const char *path, unsigned rate, const float *const *sides,
+			      unsigned channels, size_t frames)
 {
 	uint8_t header[44] = "RIFF....WAVEfmt ";
 	FILE *f = fopen(path, "wb");
 	if (!f)
 		return -errno;
-	put_le32(header + 4, (uint32_t)(36 + frames * 2));
+	put_le32(header + 4, (uint32_t)(36 + frames * channels * 2));
 	put_le32(header + 16, 16);
-	put_le32(header + 20, 1 | 1 << 16); /* PCM, one channel */
+	put_le32(header + 20, 1 | channels << 16); /* PCM */
 	put_le32(header + 24, rate);
-	put_le32(header + 28, rate * 2);
-	put_le32(header + 32, 2 | 16 << 16);
+	put_le32(header + 28, rate * channels * 2);
+	put_le32(header + 32, channels * 2 | 16 << 16);
 	memcpy(header + 36, "data", 4);
-	put_le32(header + 40, (uint32_t)(frames * 2));
+	put_le32(header + 40, (uint32_t)(frames * channels * 2));
 	bool ok = fwrite(header, sizeof header, 1, f) == 1;
-	for (size_t i = 0; i < frames && ok; i++) {
-		float v = samples[i] * 32768.0f;
+	for (size_t i = 0; i < frames * channels && ok; i++) {
+		float v = sides[i % channels][i / channels] * 32768.0f;
 		v = v > 32767 ? 32767 : v < -32768 ? -32768 : v;
 		int16_t s = (int16_t)lrintf(v);
 		uint8_t b[2] = {(uint8_t)s, (uint8_t)((uint16_t)s >> 8)};
@@ -144,6 +156,17 @@ int wav_write(const char *path, unsigned rate, const float *samples, size_t fram
 	}
 	ok = fclose(f) == 0 && ok;
 	return ok ? 0 : -EIO;
+}
+
+int wav_write(const char *path, unsigned rate, const float *samples, size_t frames)
+{
+	return wav_write_channels(path, rate, &samples, 1, frames);
+}
+
+int wav_write_stereo(const char *path, unsigned rate, const float *left, const float *right,
+		     size_t frames)
+{
+	return wav_write_channels(path, rate, (const float *const[]){left, right}, 2, frames);
 }
 
 /* ---- making signals ------------------------------------------------------------------------ */

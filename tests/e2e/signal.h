@@ -24,10 +24,14 @@ struct wav {
 /* Reads RIFF/WAVE: PCM of 16 bit, or mu-law. A data chunk that is longer than the
  * file (a recorder that was killed) is cut at the file's end. Negative errno; -EBADMSG: not one. */
 int wav_read(struct wav *out, const char *path);
+/* One of its channels, from 0; -1: their mean. */
+int wav_read_channel(struct wav *out, const char *path, int channel);
 void wav_free(struct wav *w);
 
 /* Writes mono PCM 16 bit. Negative errno. */
 int wav_write(const char *path, unsigned rate, const float *samples, size_t frames);
+int wav_write_stereo(const char *path, unsigned rate, const float *left, const float *right,
+		     size_t frames);
 
 /* ---- making signals ------------------------------------------------------------------------ */
 

@@ -53,7 +53,7 @@ static int free_port(void)
 /* ALSA's configuration with the plug-in of a build directory, as tests/unit/cable_env.c makes it and
  * for its reasons: ours is read by a hook that comes after what the machine has, and the plug-in
  * is named by its file, since ALSA_PLUGIN_DIR would hide those of the machine. */
-static void alsa_conf(const char *path, const char *build, bool create)
+static void alsa_conf(const char *path, const char *build, bool create, bool stereo)
 {
 	char top[PATH_MAX], text[3 * PATH_MAX], late[640];
 
@@ -68,8 +68,9 @@ static void alsa_conf(const char *path, const char *build, bool create)
 	snprintf(text, sizeof(text),
 		 "<%s/alsa/cable/cable.conf>\n"
 		 "pcm_type.cable.lib \"%s/libasound_module_pcm_cable.so\"\n"
-		 "defaults.pcm.cable.create %s\n",
-		 top, build, create ? "yes" : "no");
+		 "defaults.pcm.cable.create %s\n"
+		 "defaults.pcm.cable.channels %d\n",
+		 top, build, create ? "yes" : "no", stereo ? 2 : 1);
 	write_file(late, 0644, text);
 }
 
@@ -362,8 +363,8 @@ void world_start(struct world *w, const struct world_options *options)
 	if (harness_patience() > 1 && !stat("build/libasound_module_pcm_cable.so", &st) &&
 	    !realpath("build", plain))
 		harness_failed("no build directory: %s", strerror(errno));
-	alsa_conf(w->conf, plain, false);
-	alsa_conf(w->service_conf, harness_build(), true);
+	alsa_conf(w->conf, plain, false, options->stereo);
+	alsa_conf(w->service_conf, harness_build(), true, options->stereo);
 	w->listen_port = free_port();
 	snprintf(program, sizeof(program), "%s/tests/sim_twilio", harness_build());
 	w->phone = simulator_start(program, w->dir, world_file(w, "sim_twilio.log"));

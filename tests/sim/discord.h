@@ -280,14 +280,14 @@ void members_free(void);
 
 /* ---- discord_ear.c ---- */
 struct ear;
-struct ear *ear_create(const char *stem);
+struct ear *ear_create(const char *stem, int channels);
 void ear_hear(struct ear *e, const struct party *from, const struct rtp_packet *p);
 /* Writes the files and destroys the ear; answer gets "files". */
 int ear_finish(struct ear *e, cJSON *answer);
 struct ear *member_ear(const struct user *u);
 /* One stream of packets into STEM.wav and STEM.json. */
 struct ear_stream;
-struct ear_stream *ear_stream_create(const char *stem);
+struct ear_stream *ear_stream_create(const char *stem, int channels);
 void ear_stream_put(struct ear_stream *s, const struct rtp_packet *p);
 int ear_stream_finish(struct ear_stream *s);
 

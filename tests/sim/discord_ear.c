@@ -23,11 +23,12 @@ struct ear_stream {
 	uint64_t user;
 	uint32_t ssrc;
 	char stem[1024];
+	int channels;
 	OpusDecoder *decoder;
 	struct entry *entries;
 	size_t count, room;
-	int16_t *pcm;
-	size_t pcm_count, pcm_room;
+	int16_t *pcm; /* frames of `channels` */
+	size_t pcm_count, pcm_room; /* frames */
 	bool any;
 	uint16_t seq;
 	int64_t place; /* RTP time of the last packet, unwrapped, counted from the first */
@@ -38,10 +39,11 @@ struct ear_stream {
 
 struct ear {
 	char stem[1024];
+	int channels;
 	struct ear_stream *streams;
 };
 
-struct ear_stream *ear_stream_create(const char *stem)
+struct ear_stream *ear_stream_create(const char *stem, int channels)
 {
 	struct ear_stream *s = calloc(1, sizeof(*s));
 	int err;
@@ -49,7 +51,8 @@ struct ear_stream *ear_stream_create(const char *stem)
 	if (!s)
 		abort();
 	snprintf(s->stem, sizeof(s->stem), "%s", stem);
-	s->decoder = opus_decoder_create(48000, 1, &err);
+	s->channels = channels;
+	s->decoder = opus_decoder_create(48000, channels, &err);
 	if (!s->decoder)
 		abort();
 	return s;
@@ -62,15 +65,17 @@ static int16_t *space(struct ear_stream *s, int64_t at, int samples)
 	if (end > s->pcm_room) {
 		size_t room = 2 * end + 48000;
 
-		s->pcm = realloc(s->pcm, room * sizeof(*s->pcm));
+		size_t each = (size_t)s->channels * sizeof(*s->pcm);
+
+		s->pcm = realloc(s->pcm, room * each);
 		if (!s->pcm)
 			abort();
-		memset(s->pcm + s->pcm_room, 0, (room - s->pcm_room) * sizeof(*s->pcm));
+		memset(s->pcm + s->pcm_room * (size_t)s->channels, 0, (room - s->pcm_room) * each);
 		s->pcm_room = room;
 	}
 	if (end > s->pcm_count)
 		s->pcm_count = end;
-	return s->pcm + at;
+	return s->pcm + at * s->channels;
 }
 
 /* Lost packets are concealed as a client does it, at most 100 ms of them. */
@@ -140,7 +145,7 @@ int ear_stream_finish(struct ear_stream *s)
 	int err;
 
 	snprintf(path, sizeof(path), "%s.wav", s->stem);
-	err = sim_wav_create(&w, path, 48000, 1);
+	err = sim_wav_create(&w, path, 48000, s->channels);
 	if (!err) {
 		sim_wav_append(w, s->pcm, s->pcm_count);
 		err = sim_wav_finish(w);
@@ -170,13 +175,14 @@ int ear_stream_finish(struct ear_stream *s)
 	return err;
 }
 
-struct ear *ear_create(const char *stem)
+struct ear *ear_create(const char *stem, int channels)
 {
 	struct ear *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		abort();
 	snprintf(e->stem, sizeof(e->stem), "%s", stem);
+	e->channels = channels;
 	return e;
 }
 
@@ -198,7 +204,7 @@ void ear_hear(struct ear *e, const struct party *from, const struct rtp_packet *
 
 		if (again)
 			snprintf(stem + n, sizeof(stem) - (size_t)n, ".%d", again);
-		s = ear_stream_create(stem);
+		s = ear_stream_create(stem, e->channels);
 		s->user = from->user->id;
 		s->ssrc = p->ssrc;
 		s->next = e->streams;

@@ -27,7 +27,7 @@ struct member {
 	struct ear *ear;
 	/* the mouth */
 	bool speaking;
-	struct sim_voice *voice;
+	struct sim_voice *voice, *right; /* right: NULL unless the sides differ */
 	OpusEncoder *encoder;
 	int frame, channels, silences_left, silence_frames, announce_after;
 	bool announce, extension, freeze;
@@ -67,7 +67,8 @@ static void mouth_close(struct member *m)
 		opus_encoder_destroy(m->encoder);
 	m->encoder = NULL;
 	sim_voice_destroy(m->voice);
-	m->voice = NULL;
+	sim_voice_destroy(m->right);
+	m->voice = m->right = NULL;
 	free(m->ready);
 	m->ready = NULL;
 	m->speaking = false;
@@ -87,13 +88,17 @@ static uint8_t level_of(const int16_t *pcm, int n)
 /* One frame from the voice; false when the voice has ended. */
 static bool encode(struct member *m, struct encoded_frame *f)
 {
-	int16_t mono[5760], both[5760 * 2];
+	int16_t mono[5760], other[5760], both[5760 * 2];
 	bool more = sim_voice_read(m->voice, mono, (size_t)m->frame);
 	int n;
 
 	f->level = level_of(mono, m->frame);
 	for (int i = 0; i < m->frame; i++)
 		both[2 * i] = both[2 * i + 1] = mono[i];
+	if (m->right)
+		sim_voice_read(m->right, other, (size_t)m->frame);
+	for (int i = 0; m->right && i < m->frame; i++)
+		both[2 * i + 1] = other[i];
 	n = opus_encode(m->encoder, m->channels == 2 ? both : mono, m->frame, f->data,
 			sizeof(f->data));
 	f->len = (uint16_t)(n > 0 ? n : 0);
@@ -186,7 +191,10 @@ static const char *member_speak(struct member *m, const cJSON *o)
 		return NULL;
 	if (sim_voice_create(&m->voice, cJSON_GetObjectItemCaseSensitive(o, "voice"), 48000, &error))
 		return error;
-	m->channels = (int)sim_num(o, "channels", 1) == 2 ? 2 : 1;
+	if (cJSON_HasObjectItem(o, "right") &&
+	    sim_voice_create(&m->right, cJSON_GetObjectItemCaseSensitive(o, "right"), 48000, &error))
+		return error;
+	m->channels = (int)sim_num(o, "channels", 1) == 2 || m->right ? 2 : 1;
 	m->frame = (int)(48 * sim_num(o, "frame_ms", 20));
 	m->encoder = opus_encoder_create(48000, m->channels,
 					 chosen(sim_str(o, "application", "audio"), applications,
@@ -216,7 +224,7 @@ static const char *member_speak(struct member *m, const cJSON *o)
 		m->ready_next = 0;
 	}
 	if (reference)
-		m->reference = ear_stream_create(reference);
+		m->reference = ear_stream_create(reference, 1);
 	/* RTP time goes on through pauses by what has really passed, in whole frames */
 	gap = m->placed ? (uint32_t)((double)(sim_now_ns() - m->start_ns) / m->ns_per_sample) : 0;
 	if (!m->placed) {
@@ -336,7 +344,8 @@ const char *member_command(void *ctx, const cJSON *o, cJSON *answer)
 	} else if (!strcmp(cmd, "record")) {
 		if (m->ear)
 			ear_finish(m->ear, NULL);
-		m->ear = ear_create(sim_str(o, "path", m->name));
+		m->ear = ear_create(sim_str(o, "path", m->name),
+				    (int)sim_num(o, "channels", 1) == 2 ? 2 : 1);
 	} else if (!strcmp(cmd, "stop_record")) {
 		struct ear *e = m->ear;
 
