@@ -114,6 +114,8 @@ static int attach(struct bridge *b, struct session *session, struct call *call)
 			.waiting = b->waiting[call->line],
 			.cushion_frames =
 				(unsigned)settings_int(call->settings, "TWILIO_CUSHION_MS", 0) / 20,
+			.speech_level_dbov =
+				(int)settings_int(call->settings, "SPEECH_LEVEL", call->line),
 			.frame = leg_frame,
 			.user = call,
 		};

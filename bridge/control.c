@@ -5,6 +5,7 @@
 #include "bridge/control.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,7 @@ static void write_call_sound(struct json_writer *w, const struct line *line, con
 		write_ms(w, "resampling_ms", leg.playout.resampler_ns);
 		json_w_num(w, "ppm", leg.playout.ppm);
 		json_w_num(w, "out_ppm", leg.out_ppm);
+		json_w_num(w, "gain_db", round(leg.gain_db * 10) / 10);
 		json_w_int(w, "packets", (int64_t)leg.playout.packets);
 		json_w_int(w, "late", (int64_t)leg.playout.late);
 		json_w_int(w, "concealed_frames", (int64_t)leg.playout.concealed);

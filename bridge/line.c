@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alsa/leveller.h"
 #include "alsa/mixer.h"
 #include "alsa/resampler.h"
 #include "bridge/pace.h"
@@ -43,6 +44,8 @@ struct leg {
 	struct playout *playout;
 	float voice[LINE_BLOCK_FRAMES];
 	bool sounding; /* voice is not digital silence, and is in the mixer's sum */
+	bool levelled;
+	struct leveller leveller;
 
 	/* out */
 	float others[RING]; /* by line->written, line->read */
@@ -225,6 +228,8 @@ static void mix_block(struct line *line, int64_t due_ns, int64_t now_ns)
 	for (struct leg *leg = line->legs; leg; leg = leg->next) {
 		leg->sounding = (leg->active || leg->leaving) &&
 				playout_pull(leg->playout, due_ns, leg->voice, LINE_BLOCK_FRAMES);
+		if (leg->sounding && leg->levelled)
+			leveller_run(&leg->leveller, leg->voice, NULL, LINE_BLOCK_FRAMES);
 		if (leg->leaving) {
 			fade_out(leg->voice);
 			leg->leaving = false;
@@ -513,6 +518,8 @@ int leg_create(struct leg **out, struct line *line, const struct leg_config *con
 	leg->line = line;
 	leg->waiting = waiting_ref(config->waiting);
 	leg->cushion_frames = config->cushion_frames;
+	leg->levelled = config->speech_level_dbov != 0;
+	leveller_init(&leg->leveller, (float)config->speech_level_dbov);
 	leg->frame = config->frame;
 	leg->user = config->user;
 	leg->next = line->legs;
@@ -594,6 +601,7 @@ void leg_stats(const struct leg *leg, struct leg_stats *out)
 	out->out_ppm = leg->out_ppm;
 	out->frames_out = leg->frames_out;
 	out->silent_out = leg->silent_out;
+	out->gain_db = leveller_gain_db(&leg->leveller);
 	out->framing_in_ns = budget_ns(&leg->framing_in);
 	out->framing_out_ns = budget_ns(&leg->framing_out);
 	out->resampling_out_ns = resampler_delay_ns(leg->resampler);

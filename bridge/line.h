@@ -73,6 +73,7 @@ void line_stats(const struct line *line, struct line_stats *out);
 struct leg_config {
 	struct waiting *waiting; /* one reference is taken */
 	unsigned cushion_frames; /* Twilio frames sent ahead at the start of each stream; usually 0 */
+	int speech_level_dbov;   /* the caller's voice is brought to it (alsa/leveller.h); 0: left as it is */
 	/* A frame for the caller is ready. Called inside line_tick() and leg_resume(). */
 	void (*frame)(void *user, const uint8_t frame[G711_FRAME_BYTES], int64_t now_ns);
 	void *user;
@@ -103,6 +104,7 @@ struct leg_stats {
 	int64_t framing_in_ns;     /* sound in one message of the caller; BUDGET_UNKNOWN before the first */
 	int64_t framing_out_ns;    /* how long the end of a frame to the caller had been there, likewise */
 	int64_t resampling_out_ns; /* 48 to 8 kHz */
+	double gain_db;            /* by which the caller's voice is levelled */
 };
 void leg_stats(const struct leg *leg, struct leg_stats *out);
 

@@ -36,7 +36,7 @@
  *
  * GET /v1/state has more than the snapshot: counters, and the delay budget, live. Each process shows
  * what it keeps the sound for, stage by stage in milliseconds; what is not known yet is null.
- * bridge.sock, "sound":[{"line":0,…,"calls":[{"id":"CA...",…,"budget":{
+ * bridge.sock, "sound":[{"line":0,…,"calls":[{"id":"CA...",…,"gain_db":0,"budget":{
  *	"to_discord":{"framing_ms","network_jitter_ms","playout_ms","resampling_ms","mixing_ms",
  *		      "loopback_ms","sum_ms"},
  *	"to_phone":{"loopback_ms","resampling_ms","framing_ms","socket_ms","sum_ms"},
@@ -44,7 +44,7 @@
  * discord.sock, "media":[{"line":0,…,"budget":{
  *	"to_discord":{"loopback_ms","framing_ms","encode_ms","sending_ms","sum_ms"},
  *	"to_phone":{"mixing_ms","loopback_ms","sum_ms"},
- *	"speakers":[{"user_id":"123","to_phone":{"framing_ms","network_jitter_ms","playout_ms",
+ *	"speakers":[{"user_id":"123","gain_db":0,"to_phone":{"framing_ms","network_jitter_ms","playout_ms",
  *						 "resampling_ms","sum_ms"}}]}}]
  * What we add from a caller to Discord is the sum of both `to_discord`; from a speaker to a caller that
  * of his `to_phone` and of both processes'. Time counts from when a piece of sound was spoken,

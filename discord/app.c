@@ -363,7 +363,7 @@ void app_stop(struct app *app)
 static bool restart_needed(const struct app *app, const struct settings *settings, int line)
 {
 	static const char *const bound[] = {KEY_VOICE_CHANNEL_ID, KEY_PHONE_PCM, KEY_DISCORD_PCM,
-					    KEY_TEXT_CHANNEL_ID};
+					    KEY_TEXT_CHANNEL_ID, KEY_SPEECH_LEVEL};
 	static const char *const bound_once[] = {KEY_BOT_TOKEN, KEY_DISCORD_API_URL, KEY_OPUS_FEC};
 	bool differs = false;
 	for (size_t i = 0; i < sizeof(bound) / sizeof(bound[0]); i++) {
@@ -395,7 +395,7 @@ void app_reload(struct app *app, struct settings *settings)
 	settings_unref(app->settings);
 	app->settings = settings_ref(settings);
 	log_info("settings were read again%s",
-		 restart ? "; token, channels, PCM names, lines and OPUS_FEC change with a restart" : "");
+		 restart ? "; token, channels, PCM names, lines, OPUS_FEC and SPEECH_LEVEL change with a restart" : "");
 }
 
 int app_exit_status(const struct app *app)

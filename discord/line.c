@@ -286,7 +286,8 @@ int line_create(struct line **out, int number, const struct line_host *host)
 		err = dave_media_create(&l->dave_media);
 	if (err == 0)
 		err = media_line_add(host->media, number, l->capture, l->playback, l->dave_media,
-				     settings_bool(s, KEY_OPUS_FEC, 0));
+				     settings_bool(s, KEY_OPUS_FEC, 0),
+				     (int)settings_int(s, KEY_SPEECH_LEVEL, number));
 	if (err == 0)
 		err = calls_create(&l->calls, &calls);
 	struct voice_link_config voice = {
@@ -643,6 +644,7 @@ static void write_budget(const struct line *l, const struct media_line_stats *m,
 			continue;
 		json_w_obj(w, NULL);
 		json_w_id(w, "user_id", v->user_id);
+		json_w_num(w, "gain_db", (double)v->gain_db_tenths / 10);
 		budget_write(w, "to_phone", shares, sizeof(shares) / sizeof(*shares));
 		json_w_end(w);
 	}

@@ -58,6 +58,7 @@ struct slot {
 	int line;
 	struct media_line *sound;
 	struct port *playback;
+	int speech_level_dbov;
 	/* Control thread: who has been announced in this session, and how many decoders were made. */
 	struct {
 		uint64_t user_id;
@@ -286,12 +287,13 @@ int media_create(struct media **out, struct loop *loop, const struct media_event
 }
 
 int media_line_add(struct media *m, int line, struct port *capture, struct port *playback,
-		   struct dave_media *dave, bool fec)
+		   struct dave_media *dave, bool fec, int speech_level_dbov)
 {
 	if (m->running || m->slot_count == MEDIA_LINES_MAX)
 		return -EBUSY;
 	struct slot *s = &m->slots[m->slot_count];
-	*s = (struct slot){.media = m, .index = m->slot_count, .line = line, .playback = playback};
+	*s = (struct slot){.media = m, .index = m->slot_count, .line = line, .playback = playback,
+			   .speech_level_dbov = speech_level_dbov};
 	struct media_line_config config = {.capture = capture, .playback = playback, .dave = dave,
 					   .fec = fec, .ops = &line_ops, .ctx = s};
 	int err = media_line_create(&s->sound, &config);
@@ -413,7 +415,9 @@ static void decoders_provide(struct media *m, struct slot *s, uint64_t user_id, 
 	s->announced[s->announced_count++].ssrc = ssrc;
 	if (s->announced_count <= s->decoder_count)
 		return;
-	if (speaker_create(&decoder, port_channels(s->playback) == 2 ? 2 : 1) < 0) {
+	struct speaker_config config = {.channels = port_channels(s->playback) == 2 ? 2 : 1,
+					.speech_level_dbov = s->speech_level_dbov};
+	if (speaker_create(&decoder, &config) < 0) {
 		log_error("out of memory: one voice more cannot be heard line=%d", s->line);
 		return;
 	}

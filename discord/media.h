@@ -31,9 +31,10 @@ struct media_events {
 };
 
 int media_create(struct media **out, struct loop *loop, const struct media_events *events);
-/* Before media_start(): a line's ports and DAVE keys, which outlive the media. -EEXIST, -ENOMEM. */
+/* Before media_start(): a line's ports and DAVE keys, which outlive the media; speech_level_dbov: 0, or
+ * what speakers are levelled to. -EEXIST, -ENOMEM. */
 int media_line_add(struct media *m, int line, struct port *capture, struct port *playback,
-		   struct dave_media *dave, bool fec);
+		   struct dave_media *dave, bool fec, int speech_level_dbov);
 int media_start(struct media *m);
 /* Ends the thread, frees everything. */
 void media_destroy(struct media *m);

@@ -5,6 +5,7 @@
 #include "discord/media_line.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -548,6 +549,7 @@ static void voice_show(struct media_voice *voice, uint64_t user_id, const struct
 	voice->jitter_ns = s->playout.jitter_ns;
 	voice->delay_ns = s->playout.delay_ns;
 	voice->resampling_ns = s->playout.resampler_ns;
+	voice->gain_db_tenths = (int)lrint(s->gain_db * 10);
 	voice->user_id = user_id;
 }
 

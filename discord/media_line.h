@@ -75,6 +75,7 @@ int64_t media_line_step(struct media_line *l, int64_t now_ns);
 struct media_voice {
 	_Atomic uint64_t user_id; /* 0: nobody is heard */
 	_Atomic int64_t framing_ns, jitter_ns, delay_ns, resampling_ns;
+	_Atomic int gain_db_tenths;
 };
 
 struct media_line_stats {

@@ -10,6 +10,7 @@
 
 #include <opus/opus.h>
 
+#include "alsa/leveller.h"
 #include "common/clock.h"
 #include "discord/rtp.h"
 
@@ -31,6 +32,8 @@ struct held {
 struct speaker {
 	uint32_t ssrc;
 	unsigned channels;
+	int speech_level_dbov; /* 0: not levelled */
+	struct leveller leveller;
 	OpusDecoder *decoder;
 	struct playout *playout;
 	bool begun;        /* next_seq and media are known */
@@ -78,8 +81,9 @@ static bool conceal(void *ctx, int64_t media, float *out, unsigned frames)
 	return true;
 }
 
-int speaker_create(struct speaker **out, unsigned channels)
+int speaker_create(struct speaker **out, const struct speaker_config *config)
 {
+	const unsigned channels = config->channels;
 	int err = OPUS_OK;
 	struct speaker *s = calloc(1, sizeof(*s));
 	*out = NULL;
@@ -88,15 +92,16 @@ int speaker_create(struct speaker **out, unsigned channels)
 	/* On a mono line one channel whatever was sent: the decoder mixes down for free and saves a
 	 * quarter. */
 	s->channels = channels;
+	s->speech_level_dbov = config->speech_level_dbov;
 	s->decoder = opus_decoder_create(RTP_CLOCK_HZ, (int)channels, &err);
 	s->pcm = calloc((size_t)PCM_MAX * channels, sizeof(*s->pcm));
 	s->pairs = channels == 2 ? calloc(2 * (size_t)PCM_MAX, sizeof(*s->pairs)) : NULL;
-	struct playout_config config = {.rate = RTP_CLOCK_HZ,
-					.channels = channels,
-					.conceal = conceal,
-					.conceal_ctx = s};
+	struct playout_config playout = {.rate = RTP_CLOCK_HZ,
+					 .channels = channels,
+					 .conceal = conceal,
+					 .conceal_ctx = s};
 	if (!s->decoder || !s->pcm || (channels == 2 && !s->pairs) ||
-	    playout_create(&s->playout, &config) < 0) {
+	    playout_create(&s->playout, &playout) < 0) {
 		speaker_destroy(s);
 		return -ENOMEM;
 	}
@@ -134,6 +139,7 @@ void speaker_assign(struct speaker *s, uint32_t ssrc)
 	s->ssrc = ssrc;
 	opus_decoder_ctl(s->decoder, OPUS_RESET_STATE);
 	playout_reset(s->playout);
+	leveller_init(&s->leveller, (float)s->speech_level_dbov);
 	held_clear(s);
 	s->begun = false;
 	s->decoded = false;
@@ -346,7 +352,11 @@ bool speaker_pull(struct speaker *s, int64_t now_ns, float *out, unsigned frames
 		if (!give_up_one(s, oldest))
 			held_drain(s, true);
 	}
-	return playout_pull(s->playout, now_ns, out, frames);
+	if (!playout_pull(s->playout, now_ns, out, frames))
+		return false;
+	if (s->speech_level_dbov)
+		leveller_run(&s->leveller, out, s->channels == 2 ? out + frames : NULL, frames);
+	return true;
 }
 
 void speaker_end(struct speaker *s)
@@ -364,5 +374,6 @@ void speaker_stats(const struct speaker *s, struct speaker_stats *out)
 {
 	*out = s->stats;
 	out->frame = s->frame;
+	out->gain_db = leveller_gain_db(&s->leveller);
 	playout_stats(s->playout, &out->playout);
 }

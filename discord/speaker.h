@@ -25,8 +25,12 @@
 
 struct speaker;
 
-/* channels: 1 (what is stereo is mixed down) or 2 (what is mono is on both). -ENOMEM, -EIO. */
-int speaker_create(struct speaker **out, unsigned channels);
+struct speaker_config {
+	unsigned channels;     /* 1 (what is stereo is mixed down) or 2 (what is mono is on both) */
+	int speech_level_dbov; /* voices are brought to it (alsa/leveller.h); 0: left as they are */
+};
+
+int speaker_create(struct speaker **out, const struct speaker_config *config); /* -ENOMEM, -EIO */
 unsigned speaker_channels(const struct speaker *s);
 void speaker_destroy(struct speaker *s);
 
@@ -54,6 +58,7 @@ int64_t speaker_heard_ns(const struct speaker *s);
 struct speaker_stats {
 	uint64_t packets, late, lost, fec, plc, bad, silence;
 	unsigned frame; /* samples in a packet of his */
+	double gain_db; /* by which the voice is levelled */
 	struct playout_stats playout;
 };
 void speaker_stats(const struct speaker *s, struct speaker_stats *out);

@@ -88,7 +88,7 @@ static void through_speaker(const struct weather *w, struct speaker_stats *stats
 {
 	struct speaker *s;
 	int64_t t0 = INT64_C(1000000000000);
-	if (speaker_create(&s, 1) != 0)
+	if (speaker_create(&s, &(struct speaker_config){.channels = 1}) != 0)
 		exit(1);
 	speaker_assign(s, 4711);
 	*longest_ms = 0;

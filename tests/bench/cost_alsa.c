@@ -7,6 +7,7 @@
  * `list` prints NAME, what it is, and the goal in thousands of instructions per 20 ms.
  */
 #include "alsa/level.h"
+#include "alsa/leveller.h"
 #include "alsa/mixer.h"
 #include "alsa/playout.h"
 #include "alsa/resampler.h"
@@ -79,6 +80,16 @@ static void band(int n)
 		level_band_run(&b, x, 240);
 }
 
+static void level_voice(int n)
+{
+	struct leveller l;
+	leveller_init(&l, -26);
+	for (int k = 0; k < 4 * n; k++) {
+		memcpy(out, x, 240 * sizeof *x);
+		leveller_run(&l, out, NULL, 240);
+	}
+}
+
 static void encode(int n)
 {
 	int err;
@@ -107,6 +118,7 @@ static const struct {
 	{"play-48", "playout of a speaker, all of it (buffer, clock, 48 -> 48)", 0},
 	{"mix", "10 parties, sum and ten N-1, eleven limiters", 0},
 	{"band", "is it wider than a telephone", 0},
+	{"speech", "levelling of one voice (SPEECH_LEVEL)", 0},
 	{"opus", "Opus encoder as we set it (the yardstick)", 463 * 1.3},
 };
 #define PIECES (sizeof pieces / sizeof *pieces)
@@ -142,6 +154,8 @@ int main(int argc, char **argv)
 		mix(n);
 	else if (strcmp(what, "band") == 0)
 		band(n);
+	else if (strcmp(what, "speech") == 0)
+		level_voice(n);
 	else if (strcmp(what, "opus") == 0)
 		encode(n);
 	else

@@ -117,6 +117,7 @@ static void test_bot_settings(void)
 	expect_error("discord", GOOD_BOT, "VOICE_CHANNEL_ID=lounge\n", "VOICE_CHANNEL_ID");
 	expect_error("discord", GOOD_BOT, "TEXT_CHANNEL_ID=-1\n", "TEXT_CHANNEL_ID");
 	expect_error("discord", GOOD_BOT, "SHOW_NUMBERS=some\n", "SHOW_NUMBERS");
+	expect_error("discord", GOOD_BOT, "SPEECH_LEVEL=-3\n", "SPEECH_LEVEL");
 	expect_error("discord", GOOD_BOT, "IGNORE_BOTS=2\n", "IGNORE_BOTS");
 	expect_error("discord", GOOD_BOT, "DISCORD_API_URL=http://discord.com/api\n",
 		     "DISCORD_API_URL");

@@ -51,7 +51,7 @@ static void speech(const uint8_t *data, size_t size)
 	static int64_t now_ns = 1000000000;
 	float out[960];
 
-	if (!speaker && speaker_create(&speaker, 1) < 0)
+	if (!speaker && speaker_create(&speaker, &(struct speaker_config){.channels = 1}) < 0)
 		abort();
 	speaker_assign(speaker, 1);
 	while (size >= 5) {

@@ -28,6 +28,7 @@ static struct line *line;
 static struct waiting *waiting;
 static struct caller caller[4];
 static int callers;
+static int speech_level_dbov; /* of those who join */
 static int64_t now;
 
 static void on_frame(void *user, const uint8_t frame[G711_FRAME_BYTES], int64_t at_ns)
@@ -62,7 +63,10 @@ static void setup(const char *wait_for)
 static struct caller *join(double hz, double level)
 {
 	struct caller *c = &caller[callers++];
-	struct leg_config config = {.waiting = waiting, .frame = on_frame, .user = c};
+	struct leg_config config = {.waiting = waiting,
+				    .speech_level_dbov = speech_level_dbov,
+				    .frame = on_frame,
+				    .user = c};
 
 	c->hz = hz;
 	c->level = level;
@@ -303,6 +307,47 @@ static void test_outgoing_follows_his_clock(void)
 	}
 }
 
+/* A caller who says syllables: a tone in bursts, as a leveller must see to take it for speech. */
+static void speak_in_bursts(struct caller *c, int64_t ms)
+{
+	for (int64_t end = now + ms * MS; now < end; now += LINE_TICK_NS) {
+		for (int i = 0; i < callers; i++)
+			while (caller[i].next_ns <= now) {
+				double level = caller[i].level;
+
+				if (&caller[i] == c && c->said % 2400 >= 1600) /* 200 ms of 300 */
+					c->level = 0;
+				speak(&caller[i]);
+				caller[i].level = level;
+			}
+		line_tick(line, now);
+	}
+}
+
+/* SPEECH_LEVEL: a loud and a quiet caller, 20 dB apart, are heard by a third one alike; without it as
+ * far apart as they are. */
+static void test_speech_level(void)
+{
+	for (int on = 0; on < 2; on++) {
+		double heard[2];
+
+		speech_level_dbov = on ? -26 : 0;
+		for (int k = 0; k < 2; k++) {
+			struct leg_stats stats;
+
+			setup("silence");
+			struct caller *a = join(1013, k ? 0.02 : 0.2), *c = join(0, 0);
+
+			speak_in_bursts(a, 15000);
+			heard[k] = tone_heard(c, 1013, 16000); /* six bursts and a bit */
+			leg_stats(a->leg, &stats);
+			CHECK((fabs(stats.gain_db) > 1) == on);
+		}
+		CHECK_NEAR(20 * log10(heard[0] / heard[1]), on ? 0 : 20, 2);
+	}
+	speech_level_dbov = 0;
+}
+
 /* The shares of the delay that a line stamps, each where it can be told from outside what it must be. */
 static void test_budget(void)
 {
@@ -352,6 +397,7 @@ int main(void)
 	UNIT(test_end_of_a_stream);
 	UNIT(test_stops_when_empty);
 	UNIT(test_outgoing_follows_his_clock);
+	UNIT(test_speech_level);
 	UNIT(test_budget);
 	UNIT(test_many_legs);
 	setup("silence");

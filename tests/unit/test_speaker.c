@@ -45,7 +45,7 @@ static void encode(bool fec)
 static struct speaker *make(void)
 {
 	struct speaker *s;
-	CHECK_INT(speaker_create(&s, 1), 0);
+	CHECK_INT(speaker_create(&s, &(struct speaker_config){.channels = 1}), 0);
 	speaker_assign(s, 7);
 	heard_frames = 0;
 	now_ns = NS_PER_SEC;
@@ -397,7 +397,7 @@ static void hear_apart(struct speaker *s, int channels, double loss)
 static struct speaker *make_stereo(void)
 {
 	struct speaker *s;
-	CHECK_INT(speaker_create(&s, 2), 0);
+	CHECK_INT(speaker_create(&s, &(struct speaker_config){.channels = 2}), 0);
 	speaker_assign(s, 7);
 	heard_frames = 0;
 	now_ns = NS_PER_SEC;
@@ -443,6 +443,40 @@ static void test_stereo_under_loss(void)
 	speaker_destroy(s);
 }
 
+/* SPEECH_LEVEL: one who is 20 dB louder than another comes out as loud. */
+static void test_speech_level(void)
+{
+	double level[2];
+	for (int k = 0; k < 2; k++) {
+		struct speaker *s;
+		struct speaker_stats stats;
+		int err;
+		OpusEncoder *e = opus_encoder_create(48000, 1, OPUS_APPLICATION_AUDIO, &err);
+		CHECK_INT(speaker_create(&s, &(struct speaker_config){.channels = 1,
+								      .speech_level_dbov = -26}), 0);
+		speaker_assign(s, 7);
+		heard_frames = 0;
+		now_ns = NS_PER_SEC;
+		for (int p = 0; p < 400; p++) {
+			float block[FRAME];
+			uint8_t packet[1275];
+			for (int i = 0; i < FRAME; i++)
+				block[i] = p % 15 >= 10 ? 0
+							: (k ? 0.02f : 0.2f) *
+								  sinf(2 * (float)M_PI * 313 * (float)i / 48000);
+			int bytes = opus_encode_float(e, block, FRAME, packet, sizeof(packet));
+			speaker_packet(s, (uint16_t)p, (uint32_t)(p * FRAME), packet, (size_t)bytes, now_ns);
+			pull(s);
+		}
+		level[k] = 20 * log10(rms(heard_frames - 3 * 48000, 3 * 48000 / 10 * 9));
+		speaker_stats(s, &stats);
+		CHECK(k ? stats.gain_db > 5 : stats.gain_db < -5);
+		opus_encoder_destroy(e);
+		speaker_destroy(s);
+	}
+	CHECK_NEAR(level[0], level[1], 2);
+}
+
 /* On a mono line a client's stereo is heard as the mean of its sides. */
 static void test_stereo_on_a_mono_line(void)
 {
@@ -484,5 +518,6 @@ int main(void)
 	UNIT(test_mono_is_heard_on_both_sides);
 	UNIT(test_stereo_under_loss);
 	UNIT(test_stereo_on_a_mono_line);
+	UNIT(test_speech_level);
 	return unit_done();
 }
