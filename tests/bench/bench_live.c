@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_live.c - the real processes between the simulators, over the cable: delay each way, with and
- * without network jitter; drift; what they cost idle, in a channel, in a call, with 50 calls.
+ * bench_live.c - the real processes between the simulators, over the cable.
+ *
+ * usage: bench_live PART...
+ *	delay	chirps each way without network jitter, and with 30 ms of it
+ *	stalls	the stream of a caller stands still for 250 ms every 20 s
+ *	quality	speech and tones each way: SNR, gain, THD+N
+ *	clocks	a caller 300 ppm fast, a speaker 300 ppm slow
+ *	usage	CPU and memory: idle, in a channel, with many calls on one line
+ *	soak	everything at once, for long: chirps, tones, jitter, drift, a tap, an injection
  *
  * BENCH_LIVE_S (default 105): seconds of chirps (two a second each way) after 30 s of settling.
- * BENCH_DRIFT_S (default 120): seconds of the drift call. BENCH_CALLS (default 50). 0 leaves a part out.
+ * BENCH_STALLS_S (120). BENCH_DRIFT_S (120): seconds of the clocks call after 90 s. BENCH_CALLS (50).
+ * BENCH_SOAK_S (1200).
  */
 #include "report.h"
 #include "tests/e2e/call.h"
+#include "tests/e2e/talk.h"
 #include "usage.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +112,7 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 {
 	struct track said, heard;
 	struct delays d;
+	double out_p50;
 	char more[64], stem[64];
 	/* uniform jitter: its 99th percentile */
 	double extra = jitter_ms * 0.99;
@@ -118,7 +129,8 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	double from_s = (double)harness_now_ns() * 1e-9 + SETTLE_S;
 	harness_sleep_ms((SETTLE_S + seconds) * 1000);
 	log_state();
-	double playout = of_call("playout_ms"), queue = of_call("twilio_queue_ms");
+	double queue = of_call("twilio_queue_ms"), say_out, say_in;
+	call_budget(&W, false, &say_out, &say_in);
 	call_down(&W, name);
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
 	simulator_wait(W.discord, 5000, "member.quiet", "member", "ann", NULL);
@@ -130,6 +142,7 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	member_recorded(&W, "ann", name, &heard);
 	measure_delays(&d, &said, &heard, 500);
 	report_delay(group, "phone to Discord", &d, from_s, 40 + extra, 60 + extra, jitter_ms == 0);
+	out_p50 = d.p50;
 	track_free(&said);
 	track_free(&heard);
 	snprintf(stem, sizeof stem, "rec/%s-said", name);
@@ -140,8 +153,126 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	report_delay(group, "Discord to phone", &d, from_s, 45 + extra, 70 + extra, jitter_ms == 0);
 	track_free(&said);
 	track_free(&heard);
-	BENCH_NOTE(group, playout, "ms", "playout of the caller, of that");
+	/* jitter is part of what a message's own time says, so its share cannot be compared */
+	if (jitter_ms == 0) {
+		BENCH_ROW(group, say_out - out_p50, "ms", "+-2", fabs(say_out - out_p50) <= 2,
+			  "phone to Discord: what the processes' own budget (%.1f) is off by", say_out);
+		BENCH_ROW(group, say_in - d.p50, "ms", "+-2", fabs(say_in - d.p50) <= 2,
+			  "Discord to phone: what the processes' own budget (%.1f) is off by", say_in);
+	}
 	BENCH_NOTE(group, queue, "ms", "Twilio's queue by its marks");
+}
+
+/* ---- stalls ---------------------------------------------------------------------------------- */
+
+/* How long what is said s seconds after a stall takes, from s = from to s = to, over all stalls. */
+static double delay_since(const struct delays *d, const double *stall_s, int stalls, double from, double to)
+{
+	double ms[1024];
+	size_t n = 0;
+	for (size_t i = 0; i < d->count; i++)
+		for (int k = 0; k < stalls; k++)
+			if (d->at_s[i] >= stall_s[k] + from && d->at_s[i] < stall_s[k] + to)
+				ms[n++] = d->ms[i];
+	return n ? signal_percentile(ms, n, 50) : NAN;
+}
+
+static void stalls(int seconds)
+{
+	const char *group = "live: stream stalls of 250 ms every 20 s";
+	struct track said, heard;
+	struct delays d;
+	double stall_s[64], most = 0;
+	int n = 0;
+
+	member_record(&W, "ann", "stalls");
+	call_up(&W, 0, "stalls", "{\"chirp\":{\"every_ms\":500}}", true, "");
+	harness_sleep_ms(SETTLE_S * 1000);
+	for (; n * 20 < seconds && n < 64; n++) {
+		stall_s[n] = (double)harness_now_ns() * 1e-9 + 0.25;
+		simulator_ask(W.phone, "stall", "\"call\":\"stalls\",\"ms\":250");
+		harness_sleep_ms(20000);
+	}
+	call_down(&W, "stalls");
+	track_load(&said, world_file(&W, "rec/stalls.0"), "said");
+	member_recorded(&W, "ann", "stalls", &heard);
+	measure_delays(&d, &said, &heard, 500);
+	for (size_t i = 0; i < d.count; i++)
+		most = fmax(most, d.at_s[i] >= stall_s[0] ? d.ms[i] : 0);
+	double after = delay_since(&d, stall_s, n, 0.5, 3), before = delay_since(&d, stall_s, n, 15, 19.5);
+	/* ceiling of playout, and what is added without jitter */
+	BENCH_ROW(group, most, "ms", "<= 160", most <= 160, "phone to Discord, longest of %zu chirps, %d stalls",
+		  d.count, n);
+	BENCH_NOTE(group, after, "ms", "median from 0.5 to 3 s after a stall");
+	BENCH_ROW(group, before, "ms", "<= 60", before <= 60, "median from 15 s on: it has shrunk");
+	track_free(&said);
+	track_free(&heard);
+}
+
+/* ---- quality --------------------------------------------------------------------------------- */
+
+static void report_like(const char *way, const struct signal_likeness *l, double least_db)
+{
+	const char *group = "live: quality";
+	char goal[32];
+	snprintf(goal, sizeof goal, ">= %.0f", least_db);
+	BENCH_ROW(group, l->snr_db, "dB", goal, l->snr_db >= least_db, "%s: SNR of speech", way);
+	BENCH_ROW(group, l->gain, "", "1.00 +- 0.02", fabs(l->gain - 1) <= 0.02, "%s: gain", way);
+	BENCH_NOTE(group, l->delay_sd_s * 1000, "ms", "%s: delay track, standard deviation", way);
+}
+
+static void report_tone(const char *way, const struct track *t, double from_ns, double hz, double most_db)
+{
+	const char *group = "live: quality";
+	struct signal_gaps g;
+	size_t from = (size_t)track_sample(t, from_ns), n = 15 * t->wav.rate;
+	char goal[32];
+	if (from + n > t->wav.frames)
+		n = t->wav.frames > from ? t->wav.frames - from : 0;
+	signal_find_gaps(&g, t->wav.samples + from, n, t->wav.rate, hz);
+	snprintf(goal, sizeof goal, "<= %.0f", most_db);
+	BENCH_ROW(group, g.residual_db, "dB", goal, g.residual_db <= most_db, "%s: THD+N of a tone", way);
+	BENCH_ROW(group, pow(10, (g.level_dbfs + 15) / 20), "", "1.00 +- 0.02",
+		  fabs(pow(10, (g.level_dbfs + 15) / 20) - 1) <= 0.02, "%s: gain of a tone", way);
+	BENCH_ROW(group, (double)g.count, "", "0", g.count == 0, "%s: gaps in 15 s", way);
+}
+
+static void quality(void)
+{
+	static const char *const caller_says[] = {"The quick brown fox jumps over the lazy dog, "
+						  "and asks whether anybody has seen it.", NULL};
+	static const char *const member_says[] = {
+		"Good evening. This is the channel speaking, and we can hear you very well.", NULL};
+	struct talk talk;
+	struct talk_result r;
+	struct track t;
+
+	call_up(&W, 0, "q", "null", true, "");
+	if (talk_make(&talk, &W, 40, NULL, caller_says, NULL, member_says)) {
+		talk_run(&W, &talk, "q", "ann", &r);
+		report_like("phone to Discord, Opus included", &r.out.like, 30);
+		report_like("arecord -D phone", &r.tap, 36);
+		report_like("Discord to phone", &r.in.like, 34);
+		BENCH_ROW("live: quality", r.out.gaps * 100, "%", "0", r.out.gaps == 0,
+			  "phone to Discord: frames of speech missing");
+		BENCH_ROW("live: quality", r.in.gaps * 100, "%", "0", r.in.gaps == 0,
+			  "Discord to phone: frames of speech missing");
+	} else {
+		fprintf(stderr, "espeak-ng is not there: no SNR of speech\n");
+	}
+	/* mu-law itself makes -37 dB of a tone at this level */
+	member_record(&W, "ann", "tones");
+	call_settle(&W, "q", "{\"tone\":1013}", "ann", "{\"tone\":617}", "");
+	double from_ns = (double)harness_now_ns() + 4e9;
+	harness_sleep_ms(20000);
+	call_down(&W, "q");
+	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
+	member_recorded(&W, "ann", "tones", &t);
+	report_tone("phone to Discord", &t, from_ns, CALLER, -33);
+	track_free(&t);
+	track_load(&t, world_file(&W, "rec/q.0"), "heard");
+	report_tone("Discord to phone", &t, from_ns, MEMBER, -35);
+	track_free(&t);
 }
 
 /* ---- drift --------------------------------------------------------------------------------- */
@@ -251,28 +382,100 @@ static void cost_calls(int calls)
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
 }
 
+/* ---- soak ------------------------------------------------------------------------------------ */
+
+/* Everything on: jitter both ways, clocks that differ, a tap, an injection; a tone each way, in which
+ * every gap shows. */
+static void soak(int seconds)
+{
+	struct process tap, into;
+	struct track t;
+	struct signal_gaps g;
+	struct wav w;
+	const char *group = "soak: jitter 10 ms, clocks off by 80 ppm, a tap, an injection";
+	size_t n = (size_t)(seconds + 60) * 48000;
+	float *tone = malloc(n * sizeof *tone);
+
+	if (!tone)
+		abort();
+	signal_tone(tone, n, 48000, 2131, -50, 0); /* too faint to count as a gap */
+	if (wav_write(world_file(&W, "into.wav"), 48000, tone, n))
+		abort();
+	free(tone);
+	member_record(&W, "ann", "soak");
+	call_up(&W, 0, "soak", "null", true, "\"ppm\":80,\"jitter_ms\":10,\"seed\":5");
+	simulator_ask(W.discord, "impair", "\"direction\":\"out\",\"jitter_ms\":10,\"seed\":9");
+	call_settle(&W, "soak", "{\"tone\":1013}", "ann", "{\"tone\":617}", "\"ppm\":-80");
+	tool_start(&W, &tap, (const char *[]){"arecord", "-q", "-D", "phone", "-f", "S16_LE", "-r", "48000",
+					      world_file(&W, "tap.wav"), NULL});
+	tool_start(&W, &into, (const char *[]){"aplay", "-q", "-D", "discord", world_file(&W, "into.wav"),
+					       NULL});
+	harness_sleep_ms(SETTLE_S * 1000);
+	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end;
+	call_budget(&W, false, &out, &in);
+	struct usage u = use_for(seconds);
+	call_budget(&W, false, &out_end, &in_end);
+	log_state();
+	call_down(&W, "soak");
+	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
+	simulator_ask(W.discord, "impair", "\"direction\":\"out\"");
+	process_end(&tap, SIGINT, 3000);
+	process_end(&into, SIGTERM, 3000);
+	member_recorded(&W, "ann", "soak", &t);
+	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER);
+	track_free(&t);
+	if (wav_read(&w, world_file(&W, "tap.wav")) == 0 && w.frames > SETTLE_S * 48000u) {
+		signal_find_gaps(&g, w.samples + SETTLE_S * 48000, w.frames - SETTLE_S * 48000, 48000, CALLER);
+		BENCH_ROW(group, (double)g.count, "", "0", g.count == 0, "arecord -D phone: gaps in %.0f s",
+			  (double)w.frames / 48000 - SETTLE_S);
+		wav_free(&w);
+	}
+	/* the caller hears the member and what was injected: both together are looked at */
+	track_load(&t, world_file(&W, "rec/soak.0"), "heard");
+	gaps_of(group, "Discord to phone", &t, from_ns, seconds, MEMBER);
+	track_free(&t);
+	BENCH_NOTE(group, (out_end - out) / seconds * 60, "ms/min", "phone to Discord: growth of the delay, by the budget");
+	BENCH_NOTE(group, (in_end - in) / seconds * 60, "ms/min", "Discord to phone: growth of the delay, by the budget");
+	BENCH_NOTE(group, u.bridge_ms + u.discord_ms, "ms/s", "CPU of both");
+}
+
 /* ---- */
 
-int main(void)
+static void part(const char *name)
+{
+	if (!strcmp(name, "delay")) {
+		delay("still", "live: delay, no jitter", 0, setting("BENCH_LIVE_S", 105));
+		delay("jitter", "live: delay, 30 ms of jitter", 30, setting("BENCH_LIVE_S", 105));
+	} else if (!strcmp(name, "stalls")) {
+		stalls(setting("BENCH_STALLS_S", 120));
+	} else if (!strcmp(name, "quality")) {
+		quality();
+	} else if (!strcmp(name, "clocks")) {
+		drift(setting("BENCH_DRIFT_S", 120));
+	} else if (!strcmp(name, "usage")) {
+		cost_channel();
+		cost_calls(setting("BENCH_CALLS", 50));
+	} else if (!strcmp(name, "soak")) {
+		soak(setting("BENCH_SOAK_S", 1200));
+	} else {
+		fprintf(stderr, "bench_live: there is no part %s\n", name);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
 {
 	static const struct world_options options = {
 		.settings = "CONNECT=call\nWAITING=silence\nMAX_CALLS=128\n"};
-	int seconds = setting("BENCH_LIVE_S", 105), calls = setting("BENCH_CALLS", 50);
-	int drift_s = setting("BENCH_DRIFT_S", 120);
 
 	world_start(&W, &options);
 	harness_sleep_ms(2000);
-	cost_idle();
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "usage"))
+			cost_idle(); /* before anybody has called */
 	member_in(&W, "ann", LOUNGE);
-	if (seconds) {
-		delay("still", "live: delay, no jitter", 0, seconds);
-		delay("jitter", "live: delay, 30 ms of jitter", 30, seconds);
-	}
-	if (drift_s)
-		drift(drift_s);
-	cost_channel();
-	if (calls)
-		cost_calls(calls);
+	for (int i = 1; i < argc; i++)
+		part(argv[i]);
 	world_stop(&W, false);
 	return 0;
 }

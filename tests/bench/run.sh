@@ -1,12 +1,15 @@
 #!/bin/sh
 # Runs the bench: every figure as one row of a table (goal and verdict beside it), and the same in
 # $BUILD/bench/report.json. Exits 0 when all figures were made, whatever the verdicts are;
-# BENCH_STRICT=1 exits 1 when a goal is missed. BENCH=name,name runs only those parts
-# (drift resampler conceal cost live lines).
+# BENCH_STRICT=1 exits 1 when a goal is missed. BENCH=name,name runs only those parts, of
+#	resampler cost drift conceal			the same everywhere
+#	delay stalls quality clocks usage crowd lines	in real time: the machine must be quiet
+# or `live` for the first five of the latter; `soak`, which takes twenty minutes, only when it is named.
 set -u
 BUILD=${BUILD:-build}
 dir=$BUILD/bench
-parts=$(echo "${BENCH:-resampler,cost,drift,conceal,live,lines}" | tr ',' ' ')
+parts=$(echo "${BENCH:-resampler,cost,drift,conceal,live,crowd,lines}" | tr ',' ' ' |
+	sed 's/\<live\>/delay stalls quality clocks usage/')
 mkdir -p "$dir"
 # as on a service's /run: a cable's file on a disk's file system costs a third more
 [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ] && [ -w /dev/shm ] && export TMPDIR="${TMPDIR:-/dev/shm}"
@@ -35,6 +38,13 @@ cost_of() { # cost_of GROUP PROGRAM FEW MANY: the difference of two runs, start-
 	done
 }
 
+run_part() { # run_part PROGRAM [ARGUMENT]
+	"$BUILD/tests/$1" ${2:+"$2"} 2>"$dir/$part.log" | grep '^row' >>"$rows" || {
+		echo "$1 $part failed, see $dir/$part.log" >&2
+		broken=1
+	}
+}
+
 for part in $parts; do
 	echo "bench: $part" >&2
 	case $part in
@@ -42,11 +52,10 @@ for part in $parts; do
 		cost_of "cost per 20 ms" cost_alsa 20 220
 		cost_of "cost of group changes (P-256)" cost_mls 1 3
 	} >>"$rows" || broken=1 ;;
-	*) [ -x "$BUILD/tests/bench_$part" ] || continue
-		"$BUILD/tests/bench_$part" 2>"$dir/$part.log" | grep '^row' >>"$rows" || {
-			echo "bench_$part failed, see $dir/$part.log" >&2
-			broken=1
-		} ;;
+	delay|stalls|quality|clocks|usage|soak) run_part bench_live "$part" ;;
+	resampler|drift|conceal|crowd|lines) run_part "bench_$part" ;;
+	*) echo "there is no part $part" >&2
+		broken=1 ;;
 	esac
 done
 
