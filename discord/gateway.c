@@ -20,6 +20,7 @@
 #define HELLO_TIMEOUT_NS (20 * NS_PER_SEC)
 #define READY_TIMEOUT_NS (60 * NS_PER_SEC)
 #define BACKOFF_CAP_MS   60000
+#define RESUME_TRIES     3 /* failed connects in a row before another gateway is looked for */
 #define CLOSE_ZOMBIE     4000 /* any code but 1000 and 1001 keeps the session resumable */
 
 enum { OP_DISPATCH = 0, OP_HEARTBEAT = 1, OP_IDENTIFY = 2, OP_VOICE_STATE = 4, OP_RESUME = 6,
@@ -44,6 +45,7 @@ struct gateway {
 
 	int64_t step_at_ns; /* deadline of the present state, NEVER if it has none */
 	unsigned failures;  /* losses in a row, for the back-off */
+	unsigned unreached; /* connects to resume_url that failed, in a row */
 	bool resuming;      /* the socket that is being opened is for Resume */
 
 	/* Sends of the last minute, and what waits for room. */
@@ -169,14 +171,24 @@ static void connect_fresh(struct gateway *g, int64_t now_ns)
 	connect_to(g, g->base_url, now_ns);
 }
 
+/* A resume address that cannot be reached is given up for a fresh session as soon as another gateway
+ * answers. If none does it is the network that is away, and the session (with it the voice
+ * connection) lives on for minutes: the two are tried in turns. */
 static void connect_again(struct gateway *g, int64_t now_ns)
 {
-	if (session_resumable(g)) {
+	if (session_resumable(g) && g->unreached < RESUME_TRIES) {
 		g->resuming = true;
 		connect_to(g, g->resume_url, now_ns);
 	} else {
 		discover(g); /* also learns what is left of the budget */
 	}
+}
+
+/* Neither the resume address nor another gateway: next the resume address again. */
+static void resume_next(struct gateway *g)
+{
+	if (g->unreached >= RESUME_TRIES)
+		g->unreached = RESUME_TRIES - 1;
 }
 
 /* First retry at once after a clean loss, then 1 s doubling to 60 s, half of it jitter. */
@@ -237,6 +249,7 @@ void gateway_discovery_failed(struct gateway *g, bool unauthorized, int64_t retr
 {
 	if (g->state != GATEWAY_DISCOVERING)
 		return;
+	resume_next(g);
 	if (unauthorized)
 		fatal(g, gateway_close_fatal(GATEWAY_CLOSE_BAD_TOKEN));
 	else
@@ -245,8 +258,12 @@ void gateway_discovery_failed(struct gateway *g, bool unauthorized, int64_t retr
 
 void gateway_opened(struct gateway *g, int64_t now_ns)
 {
-	if (g->state == GATEWAY_CONNECTING)
-		state_set(g, GATEWAY_WAIT_HELLO, now_ns + HELLO_TIMEOUT_NS);
+	if (g->state != GATEWAY_CONNECTING)
+		return;
+	g->unreached = 0;
+	if (!g->resuming)
+		session_forget(g);
+	state_set(g, GATEWAY_WAIT_HELLO, now_ns + HELLO_TIMEOUT_NS);
 }
 
 /* ---- sending ----------------------------------------------------------------------------- */
@@ -517,9 +534,10 @@ void gateway_closed(struct gateway *g, bool opened, int code, int64_t now_ns)
 	g->stats.losses++;
 	g->queued = 0;
 	if (!opened) {
-		/* A resume address that cannot be reached is given up for a fresh session. */
-		if (g->resuming && g->failures >= 2)
-			session_forget(g);
+		if (g->resuming)
+			g->unreached++;
+		else
+			resume_next(g);
 		back_off(g, 1000, now_ns);
 		return;
 	}

@@ -285,20 +285,58 @@ static void test_backoff_grows_to_a_minute(void)
 	gateway_destroy(g);
 }
 
-/* A resume address that cannot be reached is given up for a new session. */
-static void test_unreachable_resume_address(void)
+/* Lets the resume address be unreachable until something else is tried. */
+static int64_t resume_unreached(struct gateway *g, int64_t now)
 {
-	struct gateway *g = ready(0);
-	int64_t now = 0;
-	gateway_closed(g, true, 1006, now);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 10; i++) {
 		now = gateway_deadline_ns(g);
 		gateway_tick(g, now);
 		if (gateway_state(g) != GATEWAY_CONNECTING)
 			break;
+		CHECK_STR(url, "wss://resume.example/?v=10&encoding=json");
 		gateway_closed(g, false, 1006, now);
 	}
 	CHECK_INT(gateway_state(g), GATEWAY_DISCOVERING);
+	return now;
+}
+
+/* A resume address that cannot be reached is given up as soon as another gateway answers. */
+static void test_unreachable_resume_address(void)
+{
+	struct gateway *g = ready(0);
+	gateway_closed(g, true, 1006, 0);
+	int64_t now = resume_unreached(g, 0);
+	wall += 60000;
+	gateway_discovered(g, "wss://other/", 500, 1000, now);
+	CHECK_STR(url, "wss://other/?v=10&encoding=json");
+	gateway_opened(g, now);
+	did[0] = 0;
+	say(g, HELLO, now);
+	CHECK(strstr(sent, "\"op\":2"));
+	gateway_destroy(g);
+}
+
+/* Nothing can be reached: our own network is away, and the session, which lives on for minutes, is not
+ * thrown away for it. */
+static void test_network_away_keeps_the_session(void)
+{
+	struct gateway *g = ready(0);
+	say(g, "{\"op\":0,\"s\":41,\"t\":\"X\",\"d\":{}}", 0);
+	gateway_closed(g, true, 1006, 0);
+	int64_t now = resume_unreached(g, 0);
+	gateway_discovery_failed(g, false, -1, now);
+	now = resume_unreached(g, now);
+	wall += 60000;
+	/* REST answers, but not the gateway that it names */
+	gateway_discovered(g, "wss://other/", 500, 1000, now);
+	CHECK_STR(url, "wss://other/?v=10&encoding=json");
+	gateway_closed(g, false, 1006, now);
+	now = gateway_deadline_ns(g);
+	gateway_tick(g, now);
+	CHECK_STR(url, "wss://resume.example/?v=10&encoding=json");
+	gateway_opened(g, now);
+	say(g, HELLO, now);
+	CHECK(strstr(sent, "\"op\":6") && strstr(sent, "\"session_id\":\"sess\",\"seq\":41"));
 	gateway_destroy(g);
 }
 
@@ -488,6 +526,7 @@ int main(void)
 	UNIT(test_op9);
 	UNIT(test_backoff_grows_to_a_minute);
 	UNIT(test_unreachable_resume_address);
+	UNIT(test_network_away_keeps_the_session);
 	UNIT(test_no_hello_no_ready);
 	UNIT(test_wrong_token_by_rest_is_fatal);
 	UNIT(test_empty_budget_waits);
