@@ -22,9 +22,17 @@
 #define SESSION_TIMEOUT_NS (5 * NS_PER_SEC)
 #define RESUME_TIMEOUT_NS  (8 * NS_PER_SEC)
 #define CONNECT_TRIES      5
+#define CONNECT_PAUSE_NS   (500 * NS_PER_MS) /* doubling to */
+#define CONNECT_CAP_NS     (2 * NS_PER_SEC)
+#define CONNECT_LEAST_NS   (100 * NS_PER_MS)
+#define RESUME_TRIES       3 /* sockets that broke before the session was resumed */
+#define RESUME_FOR_NS      (60 * NS_PER_SEC)
+#define REFUSED_FOR_NS     (3 * NS_PER_SEC) /* of a resume, before a refusing port ends it */
 #define REPAIR_FORGET_NS   (60 * NS_PER_SEC)
-#define FIRST_HEARTBEAT_NS (5 * NS_PER_SEC)
-#define UNANSWERED_MAX     3
+#define UNANSWERED_MAX     2
+/* More often than the server asks for, which is allowed: a dead connection has to be noticed, and another
+ * one made, before the server ends the session for want of heartbeats. */
+#define HEARTBEAT_MAX_NS   (5 * NS_PER_SEC)
 #define CLOSE_DEAD         4000 /* not 1000: the session stays resumable */
 
 enum { OP_IDENTIFY = 0, OP_SELECT_PROTOCOL = 1, OP_READY = 2, OP_HEARTBEAT = 3, OP_SESSION = 4,
@@ -50,8 +58,11 @@ struct voice_gateway {
 	int64_t heartbeat_ns, heartbeat_at_ns, heartbeat_sent_ns, rtt_ns;
 	unsigned unanswered;
 	int64_t step_at_ns;  /* deadline of the present state */
+	int64_t tried_ns;    /* when the socket began to connect */
 	int64_t retry_at_ns; /* when a failed connect is tried again */
 	unsigned connect_tries;
+	unsigned resume_tries;
+	int64_t resume_until_ns;
 	unsigned repairs; /* resumes for the sake of dead media, in a row */
 	int64_t repaired_ns;
 
@@ -127,13 +138,14 @@ static void end(struct voice_gateway *v, enum voice_outcome outcome, const char 
 	v->ops->on_end(v->ctx, outcome, why);
 }
 
-static void socket_connect(struct voice_gateway *v)
+static void socket_connect(struct voice_gateway *v, int64_t now_ns)
 {
 	char url[VOICE_ENDPOINT_BYTES + 16];
 	snprintf(url, sizeof(url), "wss://%s/?v=8", v->session.endpoint);
 	v->generation++;
 	v->open = false;
 	v->heartbeat_at_ns = v->retry_at_ns = NEVER;
+	v->tried_ns = now_ns;
 	v->ops->connect(v->ctx, v->generation, url);
 }
 
@@ -146,7 +158,6 @@ static bool endpoint_valid(const char *e)
 int voice_gateway_start(struct voice_gateway *v, const struct voice_session *session,
 			int64_t now_ns)
 {
-	(void)now_ns;
 	voice_gateway_stop(v);
 	if (!endpoint_valid(session->endpoint))
 		return -EINVAL;
@@ -161,7 +172,7 @@ int voice_gateway_start(struct voice_gateway *v, const struct voice_session *ses
 	v->state = VOICE_CONNECTING;
 	v->step_at_ns = NEVER; /* the socket has its own time-out, the channel one over all */
 	v->stats.sessions++;
-	socket_connect(v);
+	socket_connect(v, now_ns);
 	return 0;
 }
 
@@ -273,9 +284,10 @@ static void on_hello(struct voice_gateway *v, const struct json_at *d, int64_t n
 		return;
 	}
 	v->heartbeat_ns = (int64_t)(interval_ms * (double)NS_PER_MS);
+	if (v->heartbeat_ns > HEARTBEAT_MAX_NS)
+		v->heartbeat_ns = HEARTBEAT_MAX_NS;
 	v->unanswered = 0;
-	v->heartbeat_at_ns = now_ns + (v->heartbeat_ns < FIRST_HEARTBEAT_NS ? v->heartbeat_ns
-									    : FIRST_HEARTBEAT_NS);
+	v->heartbeat_at_ns = now_ns + v->heartbeat_ns;
 }
 
 static enum transport_mode mode_choose(const struct voice_gateway *v, const struct json_at *modes)
@@ -563,21 +575,42 @@ void voice_gateway_opened(struct voice_gateway *v, unsigned generation, int64_t 
 
 static void resume(struct voice_gateway *v, int64_t now_ns)
 {
+	if (v->state != VOICE_RESUMING) {
+		v->resume_tries = 0;
+		v->resume_until_ns = now_ns + RESUME_FOR_NS;
+	}
 	v->state = VOICE_RESUMING;
 	v->step_at_ns = NEVER;
 	v->connect_tries = 0;
+	v->resume_tries++;
 	v->stats.resumes++;
-	socket_connect(v);
+	socket_connect(v, now_ns);
 }
 
-/* A connection that was never made used up nothing: the same thing again, a few times. */
+/* A connection that was never made used up nothing: the same thing again, a few times. A resume goes
+ * on longer: its media flows meanwhile, and joining anew would cost it. */
 static void connect_failed(struct voice_gateway *v, int64_t now_ns)
 {
-	if (++v->connect_tries >= CONNECT_TRIES) {
+	bool enough = v->state == VOICE_RESUMING ? now_ns >= v->resume_until_ns :
+						   v->connect_tries + 1 >= CONNECT_TRIES;
+	int64_t pause_ns = CONNECT_PAUSE_NS << (v->connect_tries < 4 ? v->connect_tries : 4);
+	if (enough) {
 		end(v, VOICE_OUTCOME_REJOIN, "the voice server cannot be reached");
 		return;
 	}
-	v->retry_at_ns = now_ns + (500 * NS_PER_MS << v->connect_tries);
+	/* counted from the beginning of the try: one that took its time-out has waited enough */
+	v->connect_tries++;
+	v->retry_at_ns = v->tried_ns + (pause_ns < CONNECT_CAP_NS ? pause_ns : CONNECT_CAP_NS);
+	if (v->retry_at_ns < now_ns + CONNECT_LEAST_NS)
+		v->retry_at_ns = now_ns + CONNECT_LEAST_NS;
+}
+
+/* The network broke it off before the server answered: the session is as good as it was. After a close
+ * by the server one failed resume is enough: it would only be closed again. */
+static bool resume_again(const struct voice_gateway *v, int code, int64_t now_ns)
+{
+	return v->state == VOICE_RESUMING && code == 1006 && v->resume_tries < RESUME_TRIES &&
+	       now_ns < v->resume_until_ns;
 }
 
 void voice_gateway_closed(struct voice_gateway *v, unsigned generation, bool opened, int code,
@@ -596,9 +629,8 @@ void voice_gateway_closed(struct voice_gateway *v, unsigned generation, bool ope
 		v->refused_mode = v->mode; /* choose another next time */
 	switch (voice_close_action(code)) {
 	case VOICE_CLOSE_RESUME:
-		if (v->state != VOICE_READY) {
-			/* During the handshake there is nothing to resume, and one failed resume is
-			 * enough: the token is used up either way. */
+		if (v->state != VOICE_READY && !resume_again(v, code, now_ns)) {
+			/* During the handshake there is nothing to resume: the token is used up. */
 			end(v, VOICE_OUTCOME_REJOIN, why);
 			break;
 		}
@@ -620,8 +652,14 @@ void voice_gateway_closed(struct voice_gateway *v, unsigned generation, bool ope
 	}
 }
 
-void voice_gateway_media_dead(struct voice_gateway *v, const char *why, int64_t now_ns)
+void voice_gateway_media_dead(struct voice_gateway *v, const char *why, bool refused,
+			      int64_t now_ns)
 {
+	/* While the socket is away as well it may be the network, which comes back; a server that
+	 * refuses is there, and has ended the session. */
+	if (v->state == VOICE_RESUMING && refused && !v->open &&
+	    now_ns > v->resume_until_ns - RESUME_FOR_NS + REFUSED_FOR_NS)
+		end(v, VOICE_OUTCOME_REJOIN, why);
 	if (v->state != VOICE_READY)
 		return;
 	if (now_ns - v->repaired_ns > REPAIR_FORGET_NS)
@@ -668,7 +706,7 @@ void voice_gateway_tick(struct voice_gateway *v, int64_t now_ns)
 	if (now_ns >= v->heartbeat_at_ns)
 		heartbeat_due(v, now_ns);
 	if (now_ns >= v->retry_at_ns)
-		socket_connect(v);
+		socket_connect(v, now_ns);
 	if (now_ns >= v->step_at_ns) {
 		v->step_at_ns = NEVER;
 		if (v->state == VOICE_WAIT_READY)

@@ -113,8 +113,9 @@ void voice_gateway_discovered(struct voice_gateway *v, unsigned generation, cons
 			      uint16_t port, int64_t now_ns);
 
 /* Media is dead although signalling is well: step 1 of the repair ladder is a resume, which costs
- * nothing; step 2 a new session. */
-void voice_gateway_media_dead(struct voice_gateway *v, const char *why, int64_t now_ns);
+ * nothing; step 2 a new session, also when the port refuses (refused) while a resume cannot connect. */
+void voice_gateway_media_dead(struct voice_gateway *v, const char *why, bool refused,
+			      int64_t now_ns);
 
 int64_t voice_gateway_deadline_ns(const struct voice_gateway *v);
 void voice_gateway_tick(struct voice_gateway *v, int64_t now_ns);

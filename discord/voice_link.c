@@ -402,7 +402,8 @@ void voice_link_dead(struct voice_link *v, unsigned generation, enum voice_dead 
 	if (generation != v->path_generation)
 		return;
 	log_warn("voice media is dead line=%d why=\"%s\"", v->config.line, voice_dead_text(why));
-	voice_gateway_media_dead(v->gateway, voice_dead_text(why), clock_mono_ns());
+	voice_gateway_media_dead(v->gateway, voice_dead_text(why), why == VOICE_DEAD_REFUSED,
+				 clock_mono_ns());
 	timer_update(v);
 }
 

@@ -236,15 +236,19 @@ static void test_resume(void)
 	voice_gateway_destroy(v);
 }
 
-/* One failed resume is enough: 4006 will only come again. */
+/* One resume that the server refuses is enough: the refusal will only come again. */
 static void test_resume_that_fails(void)
 {
-	struct voice_gateway *v = ready(0);
-	voice_gateway_closed(v, generation, true, 1006, SEC);
-	voice_gateway_opened(v, generation, SEC);
-	voice_gateway_closed(v, generation, true, 1006, SEC);
-	CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
-	voice_gateway_destroy(v);
+	static const int codes[] = {1000, 1002, 4006, 4015};
+	struct voice_gateway *v;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		v = ready(0);
+		voice_gateway_closed(v, generation, true, 1006, SEC);
+		voice_gateway_opened(v, generation, SEC);
+		voice_gateway_closed(v, generation, true, codes[i], SEC);
+		CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
+		voice_gateway_destroy(v);
+	}
 	v = ready(0);
 	voice_gateway_closed(v, generation, true, 1006, SEC);
 	voice_gateway_opened(v, generation, SEC);
@@ -253,22 +257,97 @@ static void test_resume_that_fails(void)
 	voice_gateway_destroy(v);
 }
 
-/* During a partition the resume cannot even connect: tried again with growing pauses. */
-static void test_resume_retries_the_connection(void)
+/* A resume whose socket breaks before it is answered used up nothing; three times, not for ever. */
+static void test_resume_broken_off_is_made_again(void)
 {
 	struct voice_gateway *v = ready(0);
-	voice_gateway_closed(v, generation, true, 1006, 0);
-	int tries = 1;
-	while (voice_gateway_state(v) == VOICE_RESUMING && tries < 50) {
-		int64_t now = voice_gateway_deadline_ns(v);
-		voice_gateway_closed(v, generation, false, 1006, now == INT64_MAX ? 0 : now);
-		if (voice_gateway_state(v) != VOICE_RESUMING)
-			break;
-		voice_gateway_tick(v, voice_gateway_deadline_ns(v));
-		tries++;
+	for (int i = 0; i < 3; i++) {
+		voice_gateway_closed(v, generation, true, 1006, SEC);
+		CHECK_INT(voice_gateway_state(v), VOICE_RESUMING);
+		voice_gateway_opened(v, generation, SEC);
+		CHECK(strstr(sent, "\"op\":7"));
 	}
-	CHECK_INT(tries, 5);
+	CHECK_STR(did, "connect op7 connect op7 connect op7 "); /* media was never stopped */
+	voice_gateway_closed(v, generation, true, 1006, SEC);
 	CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
+	voice_gateway_destroy(v);
+}
+
+/* How long it tries to connect again, each try failing after try_ns; the longest pause in *pause_ns. */
+static int64_t unreachable_for(struct voice_gateway *v, int64_t try_ns, int64_t *pause_ns)
+{
+	int64_t now = 0;
+	*pause_ns = 0;
+	for (int i = 0; i < 1000 && voice_gateway_state(v) != VOICE_IDLE; i++) {
+		now += try_ns;
+		voice_gateway_closed(v, generation, false, 1006, now);
+		if (voice_gateway_state(v) == VOICE_IDLE)
+			break;
+		int64_t at = voice_gateway_deadline_ns(v);
+		if (at - now > *pause_ns)
+			*pause_ns = at - now;
+		now = at;
+		voice_gateway_tick(v, now);
+	}
+	return now;
+}
+
+/* During a partition the resume cannot even connect. Media goes on beside it, so that it is tried for a
+ * minute, with pauses short enough that the way back is found soon; an identify only five times. */
+static void test_resume_retries_the_connection(void)
+{
+	static const int64_t tries_ns[] = {NS_PER_MS, 10 * SEC};
+	int64_t pause;
+	for (size_t i = 0; i < 2; i++) {
+		struct voice_gateway *v = ready(0);
+		voice_gateway_closed(v, generation, true, 1006, 0);
+		int64_t t = unreachable_for(v, tries_ns[i], &pause);
+		CHECK(t >= 60 * SEC && t < 75 * SEC);
+		/* a try that took its time-out is followed at once by the next */
+		CHECK(pause > 0 && pause <= (i ? SEC / 5 : 2 * SEC));
+		CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
+		CHECK(!strstr(strstr(did, "stop") + 4, "connect"));
+		voice_gateway_destroy(v);
+		v = make();
+		voice_gateway_start(v, &session, 0);
+		t = unreachable_for(v, tries_ns[i], &pause);
+		CHECK(t < 60 * SEC && pause <= 2 * SEC);
+		CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
+		voice_gateway_destroy(v);
+	}
+	/* found again: resumed, and a later loss has its minute anew */
+	struct voice_gateway *v = ready(0);
+	voice_gateway_closed(v, generation, true, 1006, 0);
+	for (int64_t now = 0; now < 50 * SEC; now = voice_gateway_deadline_ns(v), voice_gateway_tick(v, now))
+		voice_gateway_closed(v, generation, false, 1006, now);
+	voice_gateway_opened(v, generation, 51 * SEC);
+	say(v, "{\"op\":9,\"d\":null}", 51 * SEC);
+	CHECK_INT(voice_gateway_state(v), VOICE_READY);
+	CHECK(!strstr(did, "stop"));
+	voice_gateway_closed(v, generation, true, 1006, 100 * SEC);
+	voice_gateway_closed(v, generation, false, 1006, 150 * SEC);
+	CHECK_INT(voice_gateway_state(v), VOICE_RESUMING);
+	voice_gateway_destroy(v);
+}
+
+/* The socket is away, and now the media port refuses: the session is over, nothing is left to wait for.
+ * A port that only says nothing may be the same dead network. */
+static void test_refused_media_ends_a_resume(void)
+{
+	struct voice_gateway *v = ready(0);
+	voice_gateway_closed(v, generation, true, 1006, 100 * SEC);
+	voice_gateway_closed(v, generation, false, 1006, 101 * SEC);
+	voice_gateway_media_dead(v, "mute", false, 110 * SEC);
+	CHECK_INT(voice_gateway_state(v), VOICE_RESUMING);
+	voice_gateway_media_dead(v, "refused", true, 110 * SEC);
+	CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
+	CHECK_STR(why, "refused");
+	voice_gateway_destroy(v);
+	/* but a resume that was made because of it gets its chance */
+	v = ready(0);
+	voice_gateway_media_dead(v, "refused", true, 100 * SEC);
+	voice_gateway_media_dead(v, "refused", true, 100 * SEC + 1);
+	CHECK_INT(voice_gateway_state(v), VOICE_RESUMING);
 	voice_gateway_destroy(v);
 }
 
@@ -278,11 +357,13 @@ static void test_heartbeats(void)
 	CHECK_INT(voice_gateway_deadline_ns(v), 5 * SEC); /* the first comes early */
 	voice_gateway_tick(v, 5 * SEC);
 	CHECK_STR(sent, "{\"op\":3,\"d\":{\"t\":5000,\"seq_ack\":3}}");
-	CHECK_INT(voice_gateway_deadline_ns(v), 5 * SEC + 13750500000);
+	CHECK_INT(voice_gateway_deadline_ns(v), 10 * SEC); /* sooner than asked for, never later */
 	say(v, "{\"op\":6,\"d\":{\"t\":5000}}", 5 * SEC + 20 * NS_PER_MS);
 	CHECK_INT(voice_gateway_rtt_ns(v), 20 * NS_PER_MS);
 	say(v, "{\"op\":3}", 6 * SEC); /* the server may ask */
 	CHECK_STR(did, "op3 op3 ");
+	say(v, "{\"op\":8,\"d\":{\"v\":8,\"heartbeat_interval\":1500}}", 20 * SEC);
+	CHECK_INT(voice_gateway_deadline_ns(v), 20 * SEC + 1500 * NS_PER_MS);
 	voice_gateway_destroy(v);
 }
 
@@ -304,10 +385,15 @@ static void test_seq_ack_is_the_last_seen(void)
 static void test_unanswered_heartbeats_resume(void)
 {
 	struct voice_gateway *v = ready(0);
-	for (int i = 0; i < 4; i++)
-		voice_gateway_tick(v, voice_gateway_deadline_ns(v));
-	CHECK_STR(did, "op3 op3 op3 close:4000 connect ");
+	int64_t now = 0;
+	for (int i = 0; i < 3; i++) {
+		now = voice_gateway_deadline_ns(v);
+		voice_gateway_tick(v, now);
+	}
+	CHECK_STR(did, "op3 op3 close:4000 connect ");
 	CHECK_INT(voice_gateway_state(v), VOICE_RESUMING);
+	/* before a server that allows one and a half intervals (13.75 s) gives the session up */
+	CHECK(now < 13750 * 3 / 2 * NS_PER_MS);
 	voice_gateway_destroy(v);
 }
 
@@ -419,11 +505,11 @@ static void test_users(void)
 static void test_dead_media_is_repaired_by_steps(void)
 {
 	struct voice_gateway *v = ready(100 * SEC);
-	voice_gateway_media_dead(v, "x", 100 * SEC);
+	voice_gateway_media_dead(v, "x", false, 100 * SEC);
 	CHECK_STR(did, "close:4000 connect ");
 	voice_gateway_opened(v, generation, 100 * SEC);
 	say(v, "{\"op\":9,\"d\":null}", 100 * SEC);
-	voice_gateway_media_dead(v, "x", 120 * SEC);
+	voice_gateway_media_dead(v, "x", false, 120 * SEC);
 	CHECK_INT(outcome, VOICE_OUTCOME_REJOIN);
 	voice_gateway_destroy(v);
 }
@@ -497,7 +583,9 @@ int main(void)
 	UNIT(test_every_close_code);
 	UNIT(test_resume);
 	UNIT(test_resume_that_fails);
+	UNIT(test_resume_broken_off_is_made_again);
 	UNIT(test_resume_retries_the_connection);
+	UNIT(test_refused_media_ends_a_resume);
 	UNIT(test_heartbeats);
 	UNIT(test_seq_ack_is_the_last_seen);
 	UNIT(test_unanswered_heartbeats_resume);
