@@ -266,6 +266,7 @@ static int create_server(struct bridge *b)
 	const struct server_hooks hooks = {
 		.request = on_request,
 		.upgrade = bridge_upgrade,
+		.closed = bridge_closed,
 		.stream = bridge_stream_hooks,
 		.user = b,
 	};

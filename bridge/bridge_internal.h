@@ -50,6 +50,7 @@ void bridge_start_tick(struct bridge *b);
 void bridge_set_connected(struct bridge *b, int line, bool connected);
 
 /* The streams' side (bridge_streams.c). */
+void bridge_closed(void *user, struct session *session);
 int bridge_upgrade(void *user, const char *target, const char *signature,
 		   const struct sockaddr *peer, struct session *session);
 extern const struct media_stream_hooks bridge_stream_hooks;

@@ -11,6 +11,18 @@
 #include "bridge/signature.h"
 #include "common/clock.h"
 
+/* A socket that brought a call's token is gone or refused, and the token used up: a call that has no stream
+ * yet gets another one soon or never. */
+static void token_wasted(struct bridge *b, const char *call_sid)
+{
+	struct call *call = call_sid[0] ? call_find(b->calls, call_sid) : NULL;
+
+	if (!call)
+		return;
+	call_stream_failed(call, clock_mono_ns());
+	bridge_rearm(b);
+}
+
 /* ---- the upgrade ---------------------------------------------------------------------------- */
 
 static const char *after_prefix(const struct settings *settings, const char *target)
@@ -88,10 +100,16 @@ int bridge_upgrade(void *user, const char *target, const char *signature,
 	}
 	if (upgrade_signed(b, path, signature))
 		return 101;
+	token_wasted(b, admission->call_sid);
 	admission->call_sid[0] = '\0';
 	if (!rate_limit_allow(b->strangers, peer, now_ns))
 		return 429;
 	return refuse(b, session, 403, signature ? "its signature is wrong" : "its signature is missing");
+}
+
+void bridge_closed(void *user, struct session *session)
+{
+	token_wasted(user, session_admission(session)->call_sid);
 }
 
 /* ---- start ---------------------------------------------------------------------------------- */

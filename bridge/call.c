@@ -169,6 +169,8 @@ bool call_reconnect(struct call *call, int64_t now_ns)
 	call->reconnects++;
 	if (call->state == CALL_REATTACHING)
 		call->deadline_ns = now_ns + CALL_REATTACH_NS;
+	else if (call->state == CALL_NEW)
+		call->deadline_ns = now_ns + CALL_NEW_NS;
 	return true;
 }
 
@@ -202,6 +204,12 @@ void call_detach(struct call_table *table, struct call *call, const void *stream
 	call->state = CALL_REATTACHING;
 	call->deadline_ns = now_ns + CALL_REATTACH_NS;
 	table->hooks.changed(table->hooks.user, call);
+}
+
+void call_stream_failed(struct call *call, int64_t now_ns)
+{
+	if (call->state == CALL_NEW && call->deadline_ns > now_ns + CALL_REATTACH_NS)
+		call->deadline_ns = now_ns + CALL_REATTACH_NS;
 }
 
 void call_set_waiting(struct call *call, bool waiting, int64_t now_ns)

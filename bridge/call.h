@@ -140,6 +140,9 @@ void call_attach(struct call_table *table, struct call *call, void *stream, int6
  * end the call. */
 void call_detach(struct call_table *table, struct call *call, const void *stream, bool stopped,
 		 int64_t now_ns);
+/* A socket that was to become the call's stream is gone before it was. If the call goes on the network
+ * asks what to do within seconds; a caller who hung up meanwhile is not told of in any other way. */
+void call_stream_failed(struct call *call, int64_t now_ns);
 /* The line's channel is connected or not. */
 void call_set_waiting(struct call *call, bool waiting, int64_t now_ns);
 /* Ends a call now. */

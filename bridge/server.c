@@ -512,8 +512,10 @@ static void session_closed(struct connection *c)
 		return;
 	c->session = NULL;
 	session_unlink(s);
-	if (!s->server->stopped)
+	if (!s->server->stopped) {
 		media_stream_closed(s->stream);
+		s->server->hooks.closed(s->server->hooks.user, s);
+	}
 	session_free(s);
 }
 

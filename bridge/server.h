@@ -31,6 +31,8 @@ struct server_hooks {
 	 */
 	int (*upgrade)(void *user, const char *target, const char *signature,
 		       const struct sockaddr *peer, struct session *session);
+	/* A session's socket is gone, whether or not it came to a live stream. */
+	void (*closed)(void *user, struct session *session);
 	struct media_stream_hooks stream; /* their `user` is the session */
 	void *user;
 };

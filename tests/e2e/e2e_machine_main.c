@@ -253,6 +253,28 @@ static void test_caller_vanishes(void)
 	world_check(&W, NULL);
 }
 
+/* Hangs up between the opening of its socket and `start`, or when that was refused: nothing is left of
+ * it after ten seconds. */
+static void test_caller_goes_before_start(void)
+{
+	static const char *const how[][2] = {{"\"hold_start_ms\":60000", "stream.open"},
+					     {"\"stream_signature\":\"wrong\"", "stream.refused"}};
+
+	for (int i = 0; i < 2; i++) {
+		int64_t begin;
+
+		call_is_up();
+		simulator_ask(W.phone, "call", "\"call\":\"early%d\",%s", i, how[i][0]);
+		simulator_wait(W.phone, 5000, how[i][1], NULL);
+		begin = harness_now_ns();
+		call_down(&W, i ? "early1" : "early0");
+		world_wait_calls(&W, 0, 2, 1000);
+		world_wait_calls(&W, 0, 1, 15000);
+		printf("# forgotten after %.1f s\n", (double)(harness_now_ns() - begin) / 1e9);
+	}
+	world_check(&W, NULL);
+}
+
 /* ---- resources ------------------------------------------------------------------------------ */
 
 static rlim_t limit_descriptors(pid_t pid, rlim_t soft)
@@ -513,6 +535,7 @@ int main(void)
 	UNIT(test_wrong_settings_are_not_taken);
 	UNIT(test_hangup_is_retried_until_known);
 	UNIT(test_caller_vanishes);
+	UNIT(test_caller_goes_before_start);
 	UNIT(test_bridge_out_of_descriptors);
 	UNIT(test_bot_out_of_descriptors);
 	UNIT(test_loopback_vanishes);

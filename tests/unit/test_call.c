@@ -112,6 +112,27 @@ static void test_no_stream_comes(void)
 	CHECK_STR(trace, "A:new A:ended=no stream came");
 }
 
+/* The socket came, and went before it was a stream: the caller hung up, or the network asks again. */
+static void test_stream_that_came_to_nothing(void)
+{
+	setup();
+	struct call *a = admit("A"), *b = admit("B");
+
+	run_for(1);
+	call_stream_failed(a, now);
+	call_stream_failed(b, now);
+	run_for(9);
+	CHECK_STR(trace, "A:new B:new");
+	CHECK(call_reconnect(b, now));
+	run_for(2);
+	CHECK_STR(trace, "A:new B:new A:ended=no stream came");
+	run_for(60);
+	call_attach(table, b, (void *)"s", now);
+	call_stream_failed(b, now); /* an older socket of a call that is live */
+	run_for(3600);
+	CHECK_STR(trace, "A:new B:new A:ended=no stream came B:live");
+}
+
 static void test_reattach(void)
 {
 	setup();
@@ -285,6 +306,7 @@ int main(void)
 {
 	UNIT(test_normal_call);
 	UNIT(test_no_stream_comes);
+	UNIT(test_stream_that_came_to_nothing);
 	UNIT(test_reattach);
 	UNIT(test_reconnects_are_limited);
 	UNIT(test_newer_stream_wins);
