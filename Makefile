@@ -206,15 +206,25 @@ coverage:
 
 # libFuzzer targets, tests/fuzz/fuzz_*.c, FUZZ_SECONDS each, from the corpus committed beside them.
 FUZZ_SECONDS ?= 30
-FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/bin/%,$(FUZZ_SRC))
-FUZZ_LIBS := $(patsubst $(BUILD)/%,build/fuzz/%,$(ALL_LIBS))
+# FUZZ="json url" takes only those.
+FUZZ      ?=
+FUZZ_DIR  ?= build/fuzz
+FUZZ_SAN  ?= fuzzer-no-link,address,undefined
+FUZZ_PLUS ?=
+FUZZ_SRC  := $(if $(FUZZ),$(patsubst %,tests/fuzz/fuzz_%.c,$(FUZZ)),$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_BIN  := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/bin/%,$(FUZZ_SRC))
+FUZZ_LIBS := $(patsubst $(BUILD)/%,$(FUZZ_DIR)/%,$(ALL_LIBS))
 fuzz-build:
-	@$(MAKE) -s BUILD=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
-	  CFLAGS="-g -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION" $(FUZZ_LIBS) $(FUZZ_BIN)
+	@$(MAKE) -s BUILD=$(FUZZ_DIR) CC=clang SAN=$(FUZZ_SAN) \
+	  CFLAGS="-g -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(FUZZ_PLUS)" $(FUZZ_LIBS) $(FUZZ_BIN)
 fuzz: fuzz-build
 	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
-build/fuzz/bin/%: tests/fuzz/%.c $(FUZZ_LIBS)
+# How much of the parsers the targets reach, from their corpora.
+fuzz-coverage:
+	@$(MAKE) -s fuzz-build FUZZ_DIR=build/fuzz-coverage FUZZ_SAN=fuzzer-no-link \
+	  FUZZ_PLUS="-fprofile-instr-generate -fcoverage-mapping"
+	@tests/fuzz/coverage.sh build/fuzz-coverage/bin
+$(FUZZ_DIR)/bin/%: tests/fuzz/%.c $(FUZZ_LIBS)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $@"
 	@clang $(subst fuzzer-no-link,fuzzer,$(ALL_CFLAGS)) -MMD -MF $(BUILD)/obj/$(notdir $@).d $< \
@@ -222,7 +232,7 @@ build/fuzz/bin/%: tests/fuzz/%.c $(FUZZ_LIBS)
 
 # lint is quick and says whether the architecture holds; static is what CI runs.
 ALL_C := $(wildcard common/*.c alsa/*.c alsa/cable/*.c bridge/*.c discord/*.c discord/*/*.c)
-.PHONY: lint static fuzz-build
+.PHONY: lint static fuzz-build fuzz-coverage
 lint:
 	@tests/lint/architecture.sh
 	@tests/lint/fault_table.sh
