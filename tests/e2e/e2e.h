@@ -3,7 +3,7 @@
  * e2e.h - end-to-end tests: unit.h's lines over the harness. Included once by each program.
  *
  * A failure inside the harness fails the test at hand. KEEP=1 leaves the directory of a failed
- * program for a look.
+ * program for a look, KEEP=all that of a good one too.
  */
 #ifndef TESTS_E2E_E2E_H
 #define TESTS_E2E_E2E_H
@@ -24,11 +24,13 @@ static void e2e_failed(const char *text)
 
 static int e2e_done(void)
 {
+	const char *keep = getenv("KEEP");
+
 	if (unit_failures)
 		world_show_logs(&W);
 	harness_on_failure = e2e_failed;
 	if (setjmp(unit_jump) == 0)
-		world_stop(&W, unit_failures && getenv("KEEP"));
+		world_stop(&W, keep && (unit_failures || !strcmp(keep, "all")));
 	return unit_done();
 }
 

@@ -166,24 +166,37 @@ static struct heard caller_heard(int64_t begin_ns, double seconds, double partit
 	return bins_judge(&b, partition_s);
 }
 
-static struct heard member_heard(int64_t begin_ns, double seconds, double partition_s)
+static void member_bins(struct bins *b, int64_t begin_ns, const char *stem)
 {
-	struct bins b = bins_make(seconds);
 	struct track t;
 
-	member_recorded(&W, "ann", "part", &t);
+	track_load(&t, stem, "packets");
 	for (size_t at = 0; at + 2400 <= t.wav.frames; at += 2400) {
 		double t_ns = track_time_ns(&t, (double)at + 1200);
 
 		/* where nothing was sent the track's time is made up: a piece must be near */
 		for (size_t i = 0; i < t.count; i++)
 			if (fabs((double)t.pieces[i].t_ns - t_ns) < 60e6 && !t.pieces[i].silent) {
-				bins_put(&b, begin_ns, t_ns, t.wav.samples + at, 2400, 48000,
-					 CALLER);
+				bins_put(b, begin_ns, t_ns, t.wav.samples + at, 2400, 48000, CALLER);
 				break;
 			}
 	}
 	track_free(&t);
+}
+
+/* What the member heard of the bot; each of its voice sessions has a recording of its own. */
+static struct heard member_heard(int64_t begin_ns, double seconds, double partition_s)
+{
+	struct bins b = bins_make(seconds);
+	const cJSON *f, *files = cJSON_GetObjectItemCaseSensitive(
+		simulator_ask(W.discord, "stop_record", "\"member\":\"ann\""), "files");
+
+	cJSON_ArrayForEach(f, files) {
+		if (!strcmp(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(f, "user")), BOT))
+			member_bins(&b, begin_ns,
+				    cJSON_GetStringValue(
+					    cJSON_GetObjectItemCaseSensitive(f, "stem")));
+	}
 	return bins_judge(&b, partition_s);
 }
 
