@@ -67,6 +67,7 @@ struct world_options {
 	bool plain;           /* rooms without end-to-end encryption, as stage channels */
 	bool relay;           /* sim_relay stands on every link: phone, twilio, rest, gateway, voice,
 			       * udp, local */
+	bool names;           /* both REST services are reached by name, where world_own_mounts() */
 };
 
 struct world {
@@ -77,6 +78,8 @@ struct world {
 	struct process bridge, bot;
 	struct world_options options;
 	char twilio_ca[320], discord_ca[320];
+	char api_url[256], rest_url[256];
+	bool named;
 	int tools;
 };
 
@@ -102,6 +105,10 @@ void world_start_bot(struct world *w);
 void world_run_bot(struct world *w);
 /* Writes `.env` anew with these further lines (kept by pointer), for the next start or SIGHUP. */
 void world_settings(struct world *w, const char *settings);
+/* A mount namespace for this process and what it starts, made at the first call; false: not here. */
+bool world_own_mounts(void);
+/* Can the services' names be looked up? False: this world has none. */
+bool world_names(struct world *w, bool there);
 /* Fails unless both processes run and nobody complained (except complaints with that text). */
 void world_check(struct world *w, const char *except);
 

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -293,21 +295,85 @@ static void start_relay(struct world *w)
 		      w->dir, w->dir);
 }
 
+/* ---- names ---- */
+
+bool world_own_mounts(void)
+{
+	static int own = -1;
+
+	if (own < 0)
+		own = unshare(CLONE_NEWNS) == 0 &&
+		      mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	return own;
+}
+
+/* In the simulators' certificates. */
+#define NAME "discord.test"
+
+bool world_names(struct world *w, bool there)
+{
+	FILE *f = w->named ? fopen(world_file(w, "hosts"), "w") : NULL;
+
+	if (!f)
+		return false;
+	fprintf(f, "127.0.0.1 localhost%s\n", there ? " " NAME : "");
+	return fclose(f) == 0;
+}
+
+/* Files of ours in place of the machine's, without a resolver behind them. */
+static void start_names(struct world *w)
+{
+	const char *hosts = world_file(w, "hosts"), *resolv = world_file(w, "resolv");
+
+	w->named = world_own_mounts();
+	if (!world_names(w, true))
+		return;
+	write_file(resolv, 0644, "");
+	if (mount(hosts, "/etc/hosts", NULL, MS_BIND, NULL) ||
+	    mount(resolv, "/etc/resolv.conf", NULL, MS_BIND, NULL))
+		harness_failed("cannot put names in place: %s", strerror(errno));
+}
+
+static void stop_names(struct world *w)
+{
+	if (!w->named)
+		return;
+	umount2("/etc/resolv.conf", MNT_DETACH);
+	umount2("/etc/hosts", MNT_DETACH);
+	w->named = false;
+}
+
+/* https://127.0.0.1:PORT/path -> https://NAME:PORT/path */
+static void by_name(char *url, size_t len)
+{
+	char made[256];
+
+	snprintf(made, sizeof(made), "https://" NAME "%s", strrchr(url, ':'));
+	snprintf(url, len, "%s", made);
+}
+
 static void write_settings(struct world *w)
 {
 	const cJSON *phone = simulator_ready(w->phone), *discord = simulator_ready(w->discord);
-	char text[4096], api_url[256], rest_url[256];
+	char text[4096];
 
-	snprintf(api_url, sizeof(api_url), "%s", text_of(discord, "api_url"));
-	snprintf(rest_url, sizeof(rest_url), "%s", text_of(phone, "rest_url"));
-	relayed(w, "rest", api_url, sizeof(api_url), text_of(discord, "ca"));
-	relayed(w, "twilio", rest_url, sizeof(rest_url), text_of(phone, "ca"));
+	if (!*w->api_url) {
+		snprintf(w->api_url, sizeof(w->api_url), "%s", text_of(discord, "api_url"));
+		snprintf(w->rest_url, sizeof(w->rest_url), "%s", text_of(phone, "rest_url"));
+		relayed(w, "rest", w->api_url, sizeof(w->api_url), text_of(discord, "ca"));
+		relayed(w, "twilio", w->rest_url, sizeof(w->rest_url), text_of(phone, "ca"));
+		if (w->named) {
+			by_name(w->api_url, sizeof(w->api_url));
+			by_name(w->rest_url, sizeof(w->rest_url));
+		}
+	}
 	snprintf(text, sizeof(text),
 		 "BOT_TOKEN=%s\nVOICE_CHANNEL_ID=" LOUNGE "\nTEXT_CHANNEL_ID=" TEXT "\n"
 		 "TWILIO_ACCOUNT_SID=%s\nTWILIO_AUTH_TOKEN=%s\nPUBLIC_URL=https://loopline.test\n"
 		 "LISTEN=127.0.0.1:%d\nDISCORD_API_URL=%s\nTWILIO_API_URL=%s\nLOG=debug\n%s",
 		 text_of(discord, "token"), text_of(phone, "account_sid"),
-		 text_of(phone, "auth_token"), w->listen_port, api_url, rest_url, w->options.settings ? w->options.settings : "");
+		 text_of(phone, "auth_token"), w->listen_port, w->api_url, w->rest_url,
+		 w->options.settings ? w->options.settings : "");
 	write_file(world_file(w, ".env"), 0600, text);
 	if (w->options.conf)
 		write_file(world_file(w, "loopline.conf"), 0600, w->options.conf);
@@ -376,6 +442,8 @@ void world_start(struct world *w, const struct world_options *options)
 		 text_of(simulator_ready(w->discord), "ca"));
 	if (w->options.relay)
 		start_relay(w);
+	if (w->options.names)
+		start_names(w);
 	write_settings(w);
 	simulator_ask(w->phone, "config",
 		      "\"public_url\":\"https://loopline.test\",\"connect\":\"127.0.0.1:%d\"",
@@ -433,6 +501,7 @@ void world_stop(struct world *w, bool keep)
 	simulator_stop(w->discord);
 	simulator_stop(w->relay);
 	w->phone = w->discord = w->relay = NULL;
+	stop_names(w);
 	if (keep) {
 		fprintf(stderr, "kept: %s\n", w->dir);
 	} else {
