@@ -191,7 +191,8 @@ static void weather(const struct weather *w)
 
 /* ---- a caller: mu-law, waveform concealment ------------------------------------------------------ */
 
-static void caller(double loss)
+/* One call; *snr_db and *off (in per cent) of it. */
+static void caller_run(double loss, unsigned which, double *snr_db, double *off)
 {
 	enum { N = 8000 * SECONDS };
 	static float x[N], heard[N * 6];
@@ -200,8 +201,8 @@ static void caller(double loss)
 	int64_t t0 = INT64_C(1000000000000);
 	float *reference;
 
-	seed = 31337;
-	signal_voice(x, N, 8000, 5);
+	seed = 31337 + which;
+	signal_voice(x, N, 8000, 5 + which);
 	if (playout_create(&p, &c) != 0)
 		exit(1);
 	for (int k = 0; k < SECONDS * 200; k++) {
@@ -216,14 +217,28 @@ static void caller(double loss)
 	if (!signal_compare(&l, reference + from, (size_t)n, heard + from, (size_t)n + 24000, 48000, 0.2))
 		exit(1);
 	int delay = (int)lrint(l.delay_s * 48000);
-	double off = off_level(reference + from, heard + from + delay, n);
-	char group[64];
-	snprintf(group, sizeof group, "Twilio: %.0f %% of the frames missing", loss * 100);
-	BENCH_NOTE(group, l.snr_db, "dB", "SNR against what was said");
-	/* zero stuffing would put every lost frame off in level: loss * 100 % */
-	BENCH_ROW(group, off, "%", "< half the loss", off < loss * 50, "20 ms blocks off in level by > 3 dB");
+	*off = off_level(reference + from, heard + from + delay, n);
+	*snr_db = l.snr_db;
 	free(reference);
 	playout_destroy(p);
+}
+
+/* Several calls: at 1 % one has but a score of losses. */
+static void caller(double loss)
+{
+	enum { CALLS = 4 };
+	double snr_db = 0, off = 0, one_db, one;
+	char group[64];
+
+	for (unsigned i = 0; i < CALLS; i++) {
+		caller_run(loss, i, &one_db, &one);
+		snr_db += one_db / CALLS;
+		off += one / CALLS;
+	}
+	snprintf(group, sizeof group, "Twilio: %.0f %% of the frames missing", loss * 100);
+	BENCH_NOTE(group, snr_db, "dB", "SNR against what was said");
+	/* zero stuffing would put every lost frame off in level: loss * 100 % */
+	BENCH_ROW(group, off, "%", "< half the loss", off < loss * 50, "20 ms blocks off in level by > 3 dB");
 }
 
 int main(void)

@@ -86,6 +86,8 @@ static void level_voice(int n)
 	leveller_init(&l, -26);
 	for (int k = 0; k < 4 * n; k++) {
 		memcpy(out, x, 240 * sizeof *x);
+		if (k % 40 > 30) /* a gap between syllables: otherwise it is no speech */
+			memset(out, 0, 240 * sizeof *x);
 		leveller_run(&l, out, NULL, 240);
 	}
 }

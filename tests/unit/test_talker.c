@@ -233,6 +233,38 @@ static void test_stereo_where_the_channels_differ(void)
 	talker_destroy(t);
 }
 
+/* The same with redundancy, for speech on one side alone: it comes out there and not on the other. */
+static void test_stereo_with_fec(void)
+{
+	struct talker *t = make(true);
+	static float out[48000 * 3 * 2];
+	double power[2] = {0, 0};
+	float left[240], right[240] = {0};
+	int err, n = 0;
+	for (int k = 0; k < 400; k++) {
+		for (int i = 0; i < 240; i++, pushed++) {
+			double at = (double)pushed / 48000, v = 0;
+			for (int h = 1; h <= 20; h++)
+				v += sin(2 * M_PI * 140 * h * at) / h;
+			left[i] = (float)(0.15 * v * (0.6 + 0.4 * sin(2 * M_PI * 4 * at)));
+		}
+		now_ns += 5 * NS_PER_MS;
+		talker_push(t, left, right, 240, now_ns, on_emit, NULL);
+	}
+	OpusDecoder *d = opus_decoder_create(48000, 2, &err);
+	for (int i = 25; i < count; i++) {
+		CHECK_INT(sent_channels(i), 2);
+		n += opus_decode_float(d, packets[i].data, (int)packets[i].bytes, out + 2 * n, FRAME, 0);
+	}
+	opus_decoder_destroy(d);
+	for (int i = 0; i < n; i++)
+		for (int c = 0; c < 2; c++)
+			power[c] += (double)out[2 * i + c] * out[2 * i + c];
+	CHECK(10 * log10(power[0] / n) > -25);
+	CHECK(10 * log10(power[0] / power[1]) > 15);
+	talker_destroy(t);
+}
+
 /* A caller's voice on a stereo line is on both channels: it costs no more than on a mono line. */
 static void test_a_caller_on_a_stereo_line_is_mono(void)
 {
@@ -393,6 +425,7 @@ int main(void)
 	UNIT(test_wider_sound_widens_the_coding);
 	UNIT(test_fec_rebuilds_a_lost_packet);
 	UNIT(test_stereo_where_the_channels_differ);
+	UNIT(test_stereo_with_fec);
 	UNIT(test_a_caller_on_a_stereo_line_is_mono);
 	UNIT(test_wide_in_the_difference);
 	UNIT(test_the_line_changes_its_channels);
