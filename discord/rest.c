@@ -123,12 +123,18 @@ static void call_unlink(struct rest *r, struct call *c)
 	}
 }
 
-static void call_end(struct call *c, const struct rest_result *result)
+/* Of a call that is in no list any more. */
+static void call_finish(struct call *c, const struct rest_result *result)
 {
-	call_unlink(c->rest, c);
 	if (c->done)
 		c->done(c->ctx, result);
 	call_free(c);
+}
+
+static void call_end(struct call *c, const struct rest_result *result)
+{
+	call_unlink(c->rest, c);
+	call_finish(c, result);
 }
 
 /* "retry_after" and "global" of a 429's body are finer than its headers. */
@@ -228,24 +234,32 @@ static int call_send(struct call *c)
 	return http_request_start(r->config.http, &request, &c->id);
 }
 
+static struct call *failed_take(struct rest *r)
+{
+	for (struct call **p = &r->calls; *p; p = &(*p)->next) {
+		struct call *c = *p;
+		if (c->failed) {
+			*p = c->next;
+			r->count--;
+			return c;
+		}
+	}
+	return NULL;
+}
+
 /* Ends calls that cannot be sent. Never from inside rest_call(): a callback that runs before its
  * request's start has returned surprises everybody. */
 static void failed_end(struct rest *r)
 {
-	for (struct call *c = r->calls; c;) {
-		struct call *next = c->next;
-		if (c->failed) {
-			call_end(c, &(struct rest_result){
-					    .status = r->limits.unauthorized ? 401 : 0,
-					    .body = "",
-					    .retry_after_ms = -1,
-					    .why = r->limits.unauthorized
-							   ? "the bot token was refused"
-							   : "the request could not be started"});
-			next = r->calls; /* the callback may have changed the list */
-		}
-		c = next;
-	}
+	struct call *c;
+	while ((c = failed_take(r)))
+		call_finish(c, &(struct rest_result){
+				       .status = r->limits.unauthorized ? 401 : 0,
+				       .body = "",
+				       .retry_after_ms = -1,
+				       .why = r->limits.unauthorized
+						      ? "the bot token was refused"
+						      : "the request could not be started"});
 }
 
 /* Sends what may be sent, in order within each route, and sleeps until the next may. */

@@ -87,8 +87,8 @@ static void tree_free_arrays(struct mls_tree *tree)
 {
 	size_t n = tree->n_leaves, nodes = 2 * n;
 
-	mls_free(tree->leaves, n * sizeof(*tree->leaves));
-	mls_free(tree->parents, n * sizeof(*tree->parents));
+	mls_free(tree->leaves, n * sizeof(struct mls_leaf *));
+	mls_free(tree->parents, n * sizeof(struct mls_parent *));
 	mls_free(tree->hashes, nodes * sizeof(*tree->hashes));
 	mls_free(tree->hashed, nodes);
 }
@@ -100,8 +100,8 @@ static int tree_make_arrays(struct mls_tree *tree, uint32_t n_leaves)
 
 	if (n_leaves > MLS_MAX_LEAVES)
 		return MLS_ERROR_LIMIT;
-	made.leaves = mls_alloc_array(n, sizeof(*made.leaves));
-	made.parents = mls_alloc_array(n, sizeof(*made.parents));
+	made.leaves = mls_alloc_array(n, sizeof(struct mls_leaf *));
+	made.parents = mls_alloc_array(n, sizeof(struct mls_parent *));
 	made.hashes = mls_alloc_array(nodes, sizeof(*made.hashes));
 	made.hashed = mls_alloc(nodes);
 	if (!made.leaves || !made.parents || !made.hashes || !made.hashed) {
@@ -168,8 +168,8 @@ static int tree_resize(struct mls_tree *tree, uint32_t n_leaves)
 
 	if (error != MLS_OK)
 		return error;
-	memcpy(wider.leaves, tree->leaves, kept * sizeof(*tree->leaves));
-	memcpy(wider.parents, tree->parents, (kept - 1) * sizeof(*tree->parents));
+	memcpy(wider.leaves, tree->leaves, kept * sizeof(struct mls_leaf *));
+	memcpy(wider.parents, tree->parents, (kept - 1) * sizeof(struct mls_parent *));
 	memcpy(wider.hashes, tree->hashes, (2 * (size_t)kept - 1) * sizeof(*tree->hashes));
 	memcpy(wider.hashed, tree->hashed, 2 * (size_t)kept - 1);
 	tree_free_arrays(tree);
