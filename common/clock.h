@@ -22,12 +22,18 @@ static inline int64_t clock_mono_ns(void)
 	return (int64_t)ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
 }
 
-/* CLOCK_REALTIME in milliseconds since 1970. */
-static inline int64_t clock_wall_ms(void)
+/* CLOCK_REALTIME in nanoseconds since 1970. */
+static inline int64_t clock_wall_ns(void)
 {
 	struct timespec ts;
 	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / NS_PER_MS;
+	return (int64_t)ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+/* CLOCK_REALTIME in milliseconds since 1970. */
+static inline int64_t clock_wall_ms(void)
+{
+	return clock_wall_ns() / NS_PER_MS;
 }
 
 #endif

@@ -26,6 +26,10 @@
 #define REALTIME_RANK    20
 #define STACK_BYTES      (512 * 1024)
 #define TIMER_SLACK_NS   20000 /* things due this soon are done in the same wake */
+/* Each line has frames to send at times of its own. With many lines they share wakes on a grid, which
+ * costs a frame half a step. */
+#define MANY_LINES       8
+#define WAKE_GRID_NS     NS_PER_MS
 
 enum command_type { CMD_DECODER, CMD_PATH, CMD_KEY, CMD_SPEAKER, CMD_LEFT, CMD_CALLS, CMD_QUIT };
 
@@ -75,6 +79,7 @@ struct media {
 
 	struct spsc *to_audio, *to_control;
 	int wake_audio, wake_control; /* eventfds */
+	int sockets; /* epoll set of the lines' UDP sockets */
 	struct loop_watch *watch;
 	pthread_t thread;
 	bool running, realtime;
@@ -144,6 +149,13 @@ static void give_back(struct media *m, enum event_type type, void *object)
 		event_send(m, &(struct event){.type = type, .object = object});
 }
 
+static void path_give_back(struct media *m, struct voice_udp *old)
+{
+	if (old)
+		epoll_ctl(m->sockets, EPOLL_CTL_DEL, voice_udp_fd(old), NULL);
+	give_back(m, EV_FREE_PATH, old);
+}
+
 /* Returns false at the end. */
 static bool command_run(struct media *m, const struct command *c, int64_t now_ns)
 {
@@ -154,7 +166,7 @@ static bool command_run(struct media *m, const struct command *c, int64_t now_ns
 			give_back(m, EV_FREE_DECODER, c->object);
 		break;
 	case CMD_PATH:
-		give_back(m, EV_FREE_PATH, media_line_path(l, c->object, now_ns));
+		path_give_back(m, media_line_path(l, c->object, now_ns));
 		break;
 	case CMD_KEY:
 		give_back(m, EV_FREE_KEY, media_line_key(l, c->number, c->object, now_ns));
@@ -183,23 +195,33 @@ static bool commands_run(struct media *m, int64_t now_ns)
 	return true;
 }
 
+static void sockets_read(struct media *m, int64_t now_ns)
+{
+	struct epoll_event events[MEDIA_LINES_MAX];
+	int n = epoll_wait(m->sockets, events, MEDIA_LINES_MAX, 0);
+	for (int i = 0; i < n; i++)
+		media_line_receive(events[i].data.ptr, now_ns);
+}
+
+/*
+ * Packets do not wake the thread while blocks do: a packet is not heard before the next block, each
+ * of which begins with reading the sockets, and the kernel notes when it came. With many lines that
+ * is most of all wakes.
+ */
 static void *audio_thread(void *arg)
 {
 	struct media *m = arg;
-	struct pollfd fds[1 + MEDIA_LINES_MAX];
 	int64_t next_ns = INT64_MAX, woken_ns = INT64_MAX;
+	bool blocks = false;
 	for (;;) {
 		int64_t now_ns = clock_mono_ns(), wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
 		struct timespec wait = {wait_ns / NS_PER_SEC, wait_ns % NS_PER_SEC};
-		nfds_t n = 1;
+		struct pollfd fds[2] = {{.fd = m->wake_audio, .events = POLLIN},
+					{.fd = m->sockets, .events = POLLIN}};
 		if (woken_ns < now_ns)
 			budget_stamp(&m->work, now_ns - woken_ns);
-		fds[0] = (struct pollfd){.fd = m->wake_audio, .events = POLLIN};
-		for (int i = 0; i < m->slot_count; i++) /* poll() skips fd -1 */
-			fds[n++] = (struct pollfd){.fd = media_line_fd(m->slots[i].sound),
-						   .events = POLLIN};
 		/* ppoll() and no timerfd: that would be two more system calls for each block */
-		if (ppoll(fds, n, next_ns == INT64_MAX ? NULL : &wait, NULL) < 0) {
+		if (ppoll(fds, blocks ? 1 : 2, next_ns == INT64_MAX ? NULL : &wait, NULL) < 0) {
 			woken_ns = INT64_MAX;
 			if (errno != EINTR)
 				usleep(1000); /* out of memory in the kernel: no busy loop */
@@ -212,15 +234,19 @@ static void *audio_thread(void *arg)
 			if (!commands_run(m, now_ns))
 				return NULL;
 		}
+		if (blocks || fds[1].revents)
+			sockets_read(m, now_ns);
 		next_ns = INT64_MAX;
+		blocks = false;
 		for (int i = 0; i < m->slot_count; i++) {
 			struct media_line *l = m->slots[i].sound;
-			if (fds[1 + i].revents)
-				media_line_receive(l, now_ns);
 			int64_t at_ns = media_line_step(l, now_ns + TIMER_SLACK_NS);
 			if (at_ns < next_ns)
 				next_ns = at_ns;
+			blocks = blocks || media_line_stats(l)->playing;
 		}
+		if (m->slot_count > MANY_LINES && next_ns != INT64_MAX)
+			next_ns = (next_ns + WAKE_GRID_NS - 1) / WAKE_GRID_NS * WAKE_GRID_NS;
 	}
 }
 
@@ -271,7 +297,8 @@ int media_create(struct media **out, struct loop *loop, const struct media_event
 	m->events = *events;
 	m->wake_audio = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	m->wake_control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	int err = m->wake_audio < 0 || m->wake_control < 0 ? -errno : 0;
+	m->sockets = epoll_create1(EPOLL_CLOEXEC);
+	int err = m->wake_audio < 0 || m->wake_control < 0 || m->sockets < 0 ? -errno : 0;
 	if (err == 0)
 		err = spsc_create(&m->to_audio, COMMANDS, sizeof(struct command));
 	if (err == 0)
@@ -379,13 +406,21 @@ void media_destroy(struct media *m)
 		close(m->wake_audio);
 	if (m->wake_control >= 0)
 		close(m->wake_control);
+	if (m->sockets >= 0)
+		close(m->sockets);
 	free(m);
 }
 
 int media_path(struct media *m, int line, struct voice_udp *path)
 {
 	struct slot *s = slot_find(m, line);
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = s->sound};
 	s->announced_count = 0;
+	if (path && epoll_ctl(m->sockets, EPOLL_CTL_ADD, voice_udp_fd(path), &event) < 0) {
+		int err = -errno;
+		voice_udp_destroy(path);
+		return err;
+	}
 	if (!command_send(m, &(struct command){.type = CMD_PATH, .slot = s->index, .object = path},
 			  true)) {
 		voice_udp_destroy(path);

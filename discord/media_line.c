@@ -591,11 +591,6 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 	l->figures_at_ns = now_ns + FIGURES_EVERY_NS;
 }
 
-int media_line_fd(const struct media_line *l)
-{
-	return l->path ? voice_udp_fd(l->path) : -1;
-}
-
 void media_line_receive(struct media_line *l, int64_t now_ns)
 {
 	if (!l->path)

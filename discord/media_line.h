@@ -5,7 +5,7 @@
  *
  * One object a line, made on the control thread at start-up and then the audio thread's, until
  * that thread has ended. It sleeps on nothing and reads no clock: media_line_step() is called when
- * its deadline has come, media_line_receive() when its socket has something.
+ * its deadline has come, media_line_receive() when its path's socket has something.
  *
  * What runs when: nothing while not in a channel. In a channel `phone` is captured; `discord` is
  * played while calls are on the line or somebody in the channel can be heard.
@@ -64,7 +64,6 @@ void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns);
 /* How many calls are on the line. */
 void media_line_calls(struct media_line *l, unsigned calls, int64_t now_ns);
 
-int media_line_fd(const struct media_line *l); /* -1: none */
 void media_line_receive(struct media_line *l, int64_t now_ns);
 /* Does what is due; returns when it wants to be called next (INT64_MAX: not by time). */
 int64_t media_line_step(struct media_line *l, int64_t now_ns);

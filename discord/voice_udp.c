@@ -29,6 +29,8 @@
 #define STUCK_PACKETS       50 /* fewer undecipherable packets prove nothing */
 #define RECEIVE_BUFFER      (512 * 1024)
 #define RECEIVE_BURST       256 /* packets a call, so that a flood cannot hold the thread */
+#define RECEIVE_BATCH       4   /* of them by one system call */
+#define ARRIVAL_AGE_MAX_NS  (20 * NS_PER_MS)
 #define REFUSED_MAX         3   /* ICMP errors in a row before the path is called dead */
 
 struct voice_udp {
@@ -53,7 +55,13 @@ struct voice_udp {
 	int64_t dead_said_ns; /* 0: not said */
 
 	struct voice_udp_stats stats;
-	uint8_t datagram[RTP_DATAGRAM_BYTES];
+	struct mmsghdr messages[RECEIVE_BATCH];
+	struct iovec spans[RECEIVE_BATCH];
+	union {
+		char bytes[CMSG_SPACE(sizeof(struct timespec))];
+		struct cmsghdr align;
+	} stamps[RECEIVE_BATCH];
+	uint8_t datagrams[RECEIVE_BATCH][RTP_DATAGRAM_BYTES];
 	uint8_t plain[RTP_DATAGRAM_BYTES];
 };
 
@@ -81,8 +89,9 @@ int voice_udp_create(struct voice_udp **out, const char *ip, uint16_t port, uint
 	u->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (u->fd < 0)
 		goto fail;
-	int size = RECEIVE_BUFFER, tos = 0xB8; /* expedited forwarding; both are wishes */
+	int size = RECEIVE_BUFFER, tos = 0xB8; /* expedited forwarding; all of these are wishes */
 	setsockopt(u->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	setsockopt(u->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
 	setsockopt(u->fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
 	if (connect(u->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		goto fail;
@@ -151,23 +160,24 @@ static void dead(struct voice_udp *u, enum voice_dead why, int64_t now_ns)
 
 /* ---- receiving --------------------------------------------------------------------------- */
 
-static void media_receive(struct voice_udp *u, size_t bytes, int64_t now_ns)
+static void media_receive(struct voice_udp *u, const uint8_t *datagram, size_t bytes,
+			  int64_t arrival_ns)
 {
 	struct rtp_header header;
 	const uint8_t *payload;
 	size_t payload_bytes;
 	if (!u->cipher)
 		return;
-	if (rtp_header_parse(&header, u->datagram, bytes) < 0) {
+	if (rtp_header_parse(&header, datagram, bytes) < 0) {
 		u->stats.refused++;
 		return;
 	}
-	int n = transport_open(u->cipher, u->datagram, bytes, header.clear_bytes, u->plain,
+	int n = transport_open(u->cipher, datagram, bytes, header.clear_bytes, u->plain,
 			       sizeof(u->plain));
 	if (n < 0) {
 		u->stats.tampered++;
 		if (u->bad_in_row++ == 0)
-			u->first_bad_ns = now_ns;
+			u->first_bad_ns = arrival_ns;
 		return;
 	}
 	u->bad_in_row = 0;
@@ -178,35 +188,93 @@ static void media_receive(struct voice_udp *u, size_t bytes, int64_t now_ns)
 	}
 	if (payload_bytes == 0)
 		u->stats.probes++;
-	u->ops->on_packet(u->ctx, &header, payload, payload_bytes, now_ns);
+	u->ops->on_packet(u->ctx, &header, payload, payload_bytes, arrival_ns);
 }
 
-static void keepalive_answer(struct voice_udp *u, size_t bytes, int64_t now_ns)
+static void keepalive_answer(struct voice_udp *u, const uint8_t *datagram, size_t bytes,
+			     int64_t arrival_ns)
 {
-	if (bytes < 8 || get_be32(u->datagram + 4) != u->keepalive_seq)
+	if (bytes < 8 || get_be32(datagram + 4) != u->keepalive_seq)
 		return; /* an older one: says nothing new */
 	if (u->stats.keepalive_answers++ == 0 || u->keepalive_sent_ns)
-		u->stats.rtt_ns = now_ns - u->keepalive_sent_ns;
-	u->answered_ns = now_ns;
+		u->stats.rtt_ns = arrival_ns - u->keepalive_sent_ns;
+	u->answered_ns = arrival_ns;
 }
 
-static void discovery_answer(struct voice_udp *u, size_t bytes, int64_t now_ns)
+static void discovery_answer(struct voice_udp *u, const uint8_t *datagram, size_t bytes,
+			     int64_t arrival_ns)
 {
 	char address[IP_DISCOVERY_ADDRESS_BYTES];
 	uint16_t port;
-	if (u->discovered ||
-	    ip_discovery_parse(u->datagram, bytes, u->ssrc, address, &port) < 0)
+	if (u->discovered || ip_discovery_parse(datagram, bytes, u->ssrc, address, &port) < 0)
 		return; /* late duplicates come while media runs */
 	u->discovered = true;
-	u->keepalive_at_ns = now_ns;
+	u->keepalive_at_ns = arrival_ns;
 	u->ops->on_discovered(u->ctx, u->generation, address, port);
+}
+
+static void datagram_receive(struct voice_udp *u, const uint8_t *datagram, size_t bytes,
+			     int64_t arrival_ns)
+{
+	u->refused_in_row = 0;
+	if (bytes > RTP_DATAGRAM_BYTES) { /* MSG_TRUNC tells the whole length */
+		u->stats.refused++;
+		return;
+	}
+	u->stats.received++;
+	switch (rtp_classify(datagram, bytes)) {
+	case RTP_KIND_KEEPALIVE:
+		keepalive_answer(u, datagram, bytes, arrival_ns);
+		break;
+	case RTP_KIND_DISCOVERY:
+		discovery_answer(u, datagram, bytes, arrival_ns);
+		break;
+	case RTP_KIND_OPUS:
+		media_receive(u, datagram, bytes, arrival_ns);
+		break;
+	case RTP_KIND_ALIEN:
+		u->stats.alien++;
+		break;
+	case RTP_KIND_SHORT: /* echoes of keepalives in older forms */
+	case RTP_KIND_RTCP:  /* reports about our own stream */
+	case RTP_KIND_OTHER: /* others' video */
+		break;
+	}
+}
+
+/* How long ago the kernel took it from the wire. Its stamps are of the wall clock, which may be set
+ * in between: what makes no sense counts as just arrived. */
+static int64_t message_age_ns(struct msghdr *message, int64_t wall_ns)
+{
+	struct timespec stamp;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+			continue;
+		memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
+		int64_t age_ns = wall_ns - (stamp.tv_sec * NS_PER_SEC + stamp.tv_nsec);
+		return age_ns >= 0 && age_ns <= ARRIVAL_AGE_MAX_NS ? age_ns : 0;
+	}
+	return 0;
+}
+
+/* Several by one call; fewer than asked for also says that there are no more. */
+static int batch_receive(struct voice_udp *u)
+{
+	for (int i = 0; i < RECEIVE_BATCH; i++) {
+		u->spans[i] = (struct iovec){u->datagrams[i], RTP_DATAGRAM_BYTES};
+		u->messages[i].msg_hdr = (struct msghdr){.msg_iov = &u->spans[i], .msg_iovlen = 1,
+							 .msg_control = u->stamps[i].bytes,
+							 .msg_controllen = sizeof(u->stamps[i].bytes)};
+	}
+	return recvmmsg(u->fd, u->messages, RECEIVE_BATCH, MSG_TRUNC, NULL);
 }
 
 void voice_udp_receive(struct voice_udp *u, int64_t now_ns)
 {
-	for (int i = 0; i < RECEIVE_BURST; i++) {
-		ssize_t n = recv(u->fd, u->datagram, sizeof(u->datagram), MSG_TRUNC);
+	for (int taken = 0; taken < RECEIVE_BURST;) {
+		int n = batch_receive(u);
 		if (n < 0) {
+			taken++;
 			if (errno == ECONNREFUSED && ++u->refused_in_row >= REFUSED_MAX &&
 			    u->discovered)
 				dead(u, VOICE_DEAD_REFUSED, now_ns);
@@ -214,30 +282,13 @@ void voice_udp_receive(struct voice_udp *u, int64_t now_ns)
 				continue;
 			return;
 		}
-		u->refused_in_row = 0;
-		if ((size_t)n > sizeof(u->datagram)) {
-			u->stats.refused++;
-			continue;
-		}
-		u->stats.received++;
-		switch (rtp_classify(u->datagram, (size_t)n)) {
-		case RTP_KIND_KEEPALIVE:
-			keepalive_answer(u, (size_t)n, now_ns);
-			break;
-		case RTP_KIND_DISCOVERY:
-			discovery_answer(u, (size_t)n, now_ns);
-			break;
-		case RTP_KIND_OPUS:
-			media_receive(u, (size_t)n, now_ns);
-			break;
-		case RTP_KIND_ALIEN:
-			u->stats.alien++;
-			break;
-		case RTP_KIND_SHORT: /* echoes of keepalives in older forms */
-		case RTP_KIND_RTCP:  /* reports about our own stream */
-		case RTP_KIND_OTHER: /* others' video */
-			break;
-		}
+		int64_t wall_ns = clock_wall_ns();
+		for (int i = 0; i < n; i++)
+			datagram_receive(u, u->datagrams[i], u->messages[i].msg_len,
+					 now_ns - message_age_ns(&u->messages[i].msg_hdr, wall_ns));
+		if (n < RECEIVE_BATCH)
+			return;
+		taken += n;
 	}
 }
 

@@ -34,7 +34,8 @@ const char *voice_dead_text(enum voice_dead why);
 struct voice_udp;
 
 struct voice_udp_ops {
-	/* One opened packet, padding and extension removed; bytes may be 0 (padding only). */
+	/* One opened packet, padding and extension removed; bytes may be 0 (padding only). arrival_ns:
+	 * when the kernel took it from the wire. */
 	void (*on_packet)(void *ctx, const struct rtp_header *header, const uint8_t *payload,
 			  size_t bytes, int64_t arrival_ns);
 	void (*on_discovered)(void *ctx, unsigned generation, const char *address, uint16_t port);
@@ -56,7 +57,8 @@ int voice_udp_fd(const struct voice_udp *u);
 struct transport_cipher *voice_udp_key(struct voice_udp *u, struct transport_cipher *cipher);
 bool voice_udp_has_key(const struct voice_udp *u);
 
-/* Reads everything there is (bounded). */
+/* Reads everything there is (bounded). Packets may have lain for a while: the kernel's time stamps say
+ * when each came, so it need not be called at once. */
 void voice_udp_receive(struct voice_udp *u, int64_t now_ns);
 /* Sends one Opus (or DAVE) payload as the next RTP packet. 0, -ENOKEY, -errno: not sent. */
 int voice_udp_send(struct voice_udp *u, uint32_t timestamp, const uint8_t *payload, size_t bytes,

@@ -26,11 +26,14 @@ static struct {
 	int keepalives, discovered, failed, dead, packets;
 	enum voice_dead why;
 	int64_t now_ns;
+	int64_t arrival_ns[16]; /* of the first packets */
 } T;
 
 static void on_packet(void *ctx, const struct rtp_header *header, const uint8_t *payload,
 		      size_t bytes, int64_t arrival_ns)
 {
+	if (T.packets < 16)
+		T.arrival_ns[T.packets] = arrival_ns;
 	T.packets++;
 }
 
@@ -271,6 +274,41 @@ static void test_nothing_decrypts(void)
 	finish();
 }
 
+/* Packets that lay in the socket for a while came when they came, not when they were read. */
+static void test_arrival_is_when_it_came(void)
+{
+	enum { PACKETS = 7 };
+	int64_t before_ns[PACKETS], after_ns[PACKETS], read_ns;
+
+	for (int attempt = 0;; attempt++) { /* again where this machine was in the way */
+		begin(true);
+		run(2);
+		give_key(1);
+		for (int i = 0; i < PACKETS; i++) {
+			if (i == 2 || i == 6)
+				usleep(3000);
+			before_ns[i] = clock_mono_ns();
+			server_says(1, 1);
+			after_ns[i] = clock_mono_ns();
+		}
+		usleep(1000);
+		read_ns = clock_mono_ns();
+		voice_udp_receive(T.u, T.now_ns);
+		if (clock_mono_ns() - before_ns[0] < 15 * NS_PER_MS || attempt == 20)
+			break;
+		finish();
+	}
+	CHECK_INT(T.packets, PACKETS);
+	for (int i = 0; i < PACKETS; i++) {
+		int64_t came_ns = T.arrival_ns[i] - T.now_ns + read_ns;
+
+		/* the clock is read a little after read_ns */
+		CHECK(came_ns > before_ns[i] - NS_PER_MS);
+		CHECK(came_ns < after_ns[i] + NS_PER_MS / 10);
+	}
+	finish();
+}
+
 static void test_no_key_no_packet(void)
 {
 	begin(true);
@@ -290,6 +328,7 @@ int main(void)
 	UNIT(test_refused_port);
 	UNIT(test_refused_port_of_a_listener);
 	UNIT(test_nothing_decrypts);
+	UNIT(test_arrival_is_when_it_came);
 	UNIT(test_no_key_no_packet);
 	return unit_done();
 }
