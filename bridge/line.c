@@ -25,6 +25,7 @@
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
 #define STAMP_TICKS   41 /* the loopback's share is asked for every 205 ms: no multiple of a frame */
+#define CAPTURE_IDLE_NS (25 * NS_PER_MS) /* a capture that gave nothing for so long is not failing quietly */
 
 struct leg {
 	struct line *line;
@@ -78,6 +79,7 @@ struct line {
 
 	struct pace pace;
 	float in[OUT_MAX];
+	int64_t captured_ns; /* when capture last gave something */
 	int64_t last_tick_ns;
 	struct line_stats stats;
 	struct line_budget budget;
@@ -398,8 +400,33 @@ static void steer(struct leg *leg)
 	leg->out_ppm = ppm;
 }
 
+/*
+ * What is captured before a caller's frame is complete would only wait here instead of there: it is
+ * taken when it completes the next one of some caller. A capture that stands still is asked each tick,
+ * so that silence is sent in its stead in time.
+ */
+static bool frame_completes(const struct line *line, int64_t now_ns)
+{
+	unsigned least = 0;
+
+	if (!port_is_open(line->discord) || now_ns - line->captured_ns >= CAPTURE_IDLE_NS)
+		return true;
+	for (const struct leg *leg = line->legs; leg; leg = leg->next) {
+		unsigned needs = leg->active ? resampler_needs(leg->resampler,
+							       G711_FRAME_BYTES - leg->out_fill)
+					     : 0;
+
+		if (needs && (least == 0 || needs < least))
+			least = needs;
+	}
+	return port_delay_frames(line->discord, now_ns) >= least;
+}
+
 static void read_discord(struct line *line, int64_t now_ns)
 {
+	if (!frame_completes(line, now_ns))
+		return;
+
 	unsigned captured = (unsigned)port_read_mono(line->discord, line->in + PACE_CATCH_UP,
 						     PORT_BLOCK_MAX, now_ns);
 	struct pace_plan plan =
@@ -409,6 +436,8 @@ static void read_discord(struct line *line, int64_t now_ns)
 	float *in = line->in + PACE_CATCH_UP + plan.skip - plan.silence;
 	uint64_t unread = line->written - line->read;
 
+	if (captured)
+		line->captured_ns = now_ns;
 	memset(in, 0, plan.silence * sizeof(float));
 	line->stats.silence_frames += plan.silence;
 	line->stats.skipped_frames += plan.skip;
@@ -472,7 +501,7 @@ bool line_tick(struct line *line, int64_t now_ns)
 			line->seen_xruns = port.xruns;
 			line->behind_ns = INT64_MAX;
 			line->behind_ticks = 0;
-			line->last_tick_ns = now_ns;
+			line->last_tick_ns = line->captured_ns = now_ns;
 			line->read = line->written;
 			line->running = true;
 		}
