@@ -16,6 +16,8 @@
 #define WATCH_MS         1000 /* how often PCMs are looked at while nothing moves */
 #define WATCH_TICKS      20   /* ... and while sound moves: 100 ms */
 #define STOP_POLL_MS     100
+#define GATHER_SESSIONS  16  /* from so many streams on, what comes within GATHER_NS is done together */
+#define GATHER_NS        NS_PER_MS
 #define STRANGER_BURST   20
 #define STRANGER_RATE    2 /* a second */
 #define USER_AGENT       "loopline-bridge/" LOOPLINE_VERSION
@@ -120,6 +122,10 @@ static void on_tick(void *arg, uint64_t periods, int64_t now_ns)
 		loop_tick_stop(b->tick);
 		b->tick = NULL;
 	}
+	/* each of them sends 50 messages a second */
+	bool many = running && server_session_count(b->server) >= GATHER_SESSIONS;
+
+	loop_gather(b->loop, many ? GATHER_NS : 0, b->tick_start_ns);
 }
 
 void bridge_start_tick(struct bridge *b)
@@ -128,6 +134,7 @@ void bridge_start_tick(struct bridge *b)
 		return;
 	int err = loop_tick_start(b->loop, &b->tick, LINE_TICK_NS, on_tick, b);
 
+	b->tick_start_ns = clock_mono_ns();
 	if (err)
 		log_error("cannot start the media clock: %s", strerror(-err));
 }

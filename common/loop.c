@@ -49,6 +49,7 @@ struct loop {
 	struct loop_watch *wake_watch;
 	struct loop_watch *signal_watch;
 	struct loop_watch *watches;
+	int64_t gather_ns, gather_origin_ns;
 	bool dispatching;
 	bool sweep;            /* removed watches wait in the list */
 	_Atomic bool stopping; /* written by any thread and signal handlers, read by the loop */
@@ -428,11 +429,29 @@ struct loop_vhosts **loop_client_vhosts(struct loop *loop)
 	return &loop->client_vhosts;
 }
 
+void loop_gather(struct loop *loop, int64_t period_ns, int64_t origin_ns)
+{
+	loop->gather_ns = period_ns;
+	loop->gather_origin_ns = origin_ns;
+}
+
+static void gather(const struct loop *loop)
+{
+	int64_t since_ns = clock_mono_ns() - loop->gather_origin_ns;
+	int64_t at_ns = loop->gather_origin_ns + (since_ns / loop->gather_ns + 1) * loop->gather_ns;
+	struct timespec at = {at_ns / NS_PER_SEC, at_ns % NS_PER_SEC};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
 int loop_run(struct loop *loop)
 {
-	while (!atomic_load(&loop->stopping))
+	while (!atomic_load(&loop->stopping)) {
+		if (loop->gather_ns > 0)
+			gather(loop);
 		if (lws_service(loop->lws, 0) < 0)
 			return -EIO;
+	}
 	atomic_store(&loop->stopping, false);
 	return 0;
 }

@@ -106,6 +106,14 @@ int loop_tick_start(struct loop *loop, struct loop_tick **out, int64_t period_ns
 void loop_tick_stop(struct loop_tick *tick); /* NULL is fine; from inside fn too */
 
 /*
+ * For many busy sockets: poll() looks at all of them at each wake, be it for one. From now on the loop
+ * wakes at most once every period_ns, at origin_ns and multiples of the period after it, and does all
+ * that has come meanwhile; 0: at once. A tick that was started at origin_ns stays in time. The
+ * loop's thread.
+ */
+void loop_gather(struct loop *loop, int64_t period_ns, int64_t origin_ns);
+
+/*
  * Takes SIGHUP, SIGTERM and SIGINT by signalfd and calls fn(arg, signo) on the loop. Blocks
  * them in the calling thread: call it before any thread is made, so that all inherit the mask.
  * Once a loop.

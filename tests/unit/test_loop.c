@@ -236,6 +236,59 @@ static void test_tick_keeps_time(void)
 	loop_destroy(loop);
 }
 
+struct gathering {
+	int fds[2];
+	int writes, turns;
+	int64_t start_ns;
+};
+
+#define GATHER_NS (10 * NS_PER_MS)
+
+static void on_gathered(void *arg, uint32_t events)
+{
+	struct gathering *g = arg;
+	char got[64];
+
+	CHECK(read(g->fds[0], got, sizeof(got)) > 0);
+	g->turns++;
+	if (clock_mono_ns() - g->start_ns > 300 * NS_PER_MS)
+		loop_stop(loop);
+}
+
+static void *write_often(void *arg)
+{
+	struct gathering *g = arg;
+
+	for (g->writes = 0; g->writes < 400 && write(g->fds[1], "x", 1) == 1; g->writes++)
+		usleep(1000);
+	return NULL;
+}
+
+static void test_gathered_wakes(void)
+{
+	struct gathering g = {0};
+	struct loop_watch *watch;
+	pthread_t thread;
+
+	set_up();
+	CHECK_INT(pipe(g.fds), 0);
+	CHECK_INT(loop_watch_add(loop, &watch, g.fds[0], EPOLLIN, on_gathered, &g), 0);
+	g.start_ns = clock_mono_ns();
+	loop_gather(loop, GATHER_NS, g.start_ns);
+	CHECK_INT(pthread_create(&thread, NULL, write_often, &g), 0);
+	CHECK_INT(loop_run(loop), 0);
+	int64_t took_ns = clock_mono_ns() - g.start_ns;
+
+	/* one a period at most */
+	CHECK(g.turns >= 2);
+	CHECK(g.turns <= took_ns / GATHER_NS + 1);
+	pthread_join(thread, NULL);
+	loop_watch_remove(watch);
+	close(g.fds[0]);
+	close(g.fds[1]);
+	loop_destroy(loop);
+}
+
 struct posting {
 	int seen[4];
 	int next[4];
@@ -389,6 +442,7 @@ int main(void)
 	UNIT(test_watch_removed_by_another_of_the_same_turn);
 	UNIT(test_watch_change_to_writable);
 	UNIT(test_tick_keeps_time);
+	UNIT(test_gathered_wakes);
 	UNIT(test_posts_of_many_threads_keep_their_order);
 	UNIT(test_post_runs_at_destroy_at_the_latest);
 	UNIT(test_stop_from_another_thread);
