@@ -36,6 +36,8 @@ ifdef COVERAGE
 OPT     := -O0 --coverage -Wno-maybe-uninitialized
 LDHARDEN += --coverage
 endif
+# lrintf() as one instruction: nobody here looks at errno after mathematics
+OPT     += -fno-math-errno
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT) $(CFLAGS) $(WARN) $(HARDEN) -pthread -I. -D_GNU_SOURCE \
            -DLOOPLINE_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
