@@ -43,10 +43,10 @@ static void pin(pid_t pid, bool first)
 		closedir(d);
 }
 
-static double sum_of(const cJSON *done, const char *name)
+/* A counter of all calls so far. */
+static double phone_counter(const char *name)
 {
-	const cJSON *v = cJSON_GetObjectItemCaseSensitive(
-		cJSON_GetObjectItemCaseSensitive(done, "sums"), name);
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(simulator_ask(W.phone, "stats", "%s", ""), name);
 	return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
@@ -107,10 +107,12 @@ static void run(int lines, int seconds)
 	pin(simulator_pid(W.phone), false);
 	pin(simulator_pid(W.discord), false);
 	harness_sleep_ms(SETTLE_MS);
+	double late = phone_counter("late_in"), frames = phone_counter("frames_in");
 	struct usage u = usage_during(W.bridge.pid, W.bot.pid, seconds);
+	late = phone_counter("late_in") - late;
+	frames = phone_counter("frames_in") - frames;
 	double pss = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
-	const cJSON *done = simulator_wait(W.phone, 60000, "load.done", NULL);
-	double late = sum_of(done, "late_in"), frames = sum_of(done, "frames_in");
+	simulator_wait(W.phone, 60000, "load.done", NULL);
 	double each = (u.bridge_ms + u.discord_ms) / lines;
 
 	snprintf(group, sizeof group, "lines: %d calls, a speaker each, encrypted", lines);
