@@ -75,6 +75,24 @@ static void log_state(void)
 	}
 }
 
+static double xruns_in(const char *socket, const char *array, const char *a, const char *b)
+{
+	int status;
+	cJSON *state = world_api(&W, socket, "GET", "/v1/state", &status);
+	const cJSON *line = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(state, array), 0);
+	double n = field(cJSON_GetObjectItemCaseSensitive(line, a), "xruns") +
+		   field(cJSON_GetObjectItemCaseSensitive(line, b), "xruns");
+	cJSON_Delete(state);
+	return n;
+}
+
+/* How often a process was kept from its PCMs for so long that they ran dry: on a quiet machine never. */
+static double xruns(void)
+{
+	return xruns_in("bridge", "sound", "phone", "discord") +
+	       xruns_in("discord", "media", "capture", "playback");
+}
+
 /* ---- delay --------------------------------------------------------------------------------- */
 
 static void delays_after(struct delays *d, double from_s)
@@ -302,7 +320,7 @@ static void drift(int seconds)
 	/* the loop is quick for 20 s, then calm; a rate is judged once that is over */
 	double from_ns = (double)harness_now_ns() + DRIFT_SETTLE_S * 1e9;
 	harness_sleep_ms(DRIFT_SETTLE_S * 1000);
-	double low = 1e9, high = -1e9, sum = 0, sum2 = 0;
+	double low = 1e9, high = -1e9, sum = 0, sum2 = 0, dry = xruns();
 	int n = 0;
 	for (; n < seconds; n++) {
 		double queue = of_call("twilio_queue_ms"), ppm = of_call("ppm");
@@ -312,12 +330,14 @@ static void drift(int seconds)
 		sum2 += ppm * ppm;
 		harness_sleep_ms(1000);
 	}
+	dry = xruns() - dry;
 	call_down(&W, "drift");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
 	double mean = sum / n, sd = sqrt(fmax(0, sum2 / n - mean * mean));
 	BENCH_ROW(group, mean, "ppm", "300 +- 2", fabs(mean - 300) <= 2, "rate found for the caller, mean");
 	BENCH_ROW(group, sd, "ppm", "<= 15", sd <= 15, "rate found for the caller, standard deviation");
 	BENCH_ROW(group, high - low, "ms", "<= 5", high - low <= 5, "Twilio's queue by marks, range");
+	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile (this machine was busy elsewhere)");
 	member_recorded(&W, "ann", "drift", &t);
 	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER);
 	track_free(&t);
@@ -411,10 +431,11 @@ static void soak(int seconds)
 	tool_start(&W, &into, (const char *[]){"aplay", "-q", "-D", "discord", world_file(&W, "into.wav"),
 					       NULL});
 	harness_sleep_ms(SETTLE_S * 1000);
-	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end;
+	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end, dry = xruns();
 	call_budget(&W, false, &out, &in);
 	struct usage u = use_for(seconds);
 	call_budget(&W, false, &out_end, &in_end);
+	dry = xruns() - dry;
 	log_state();
 	call_down(&W, "soak");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
@@ -436,7 +457,9 @@ static void soak(int seconds)
 	track_free(&t);
 	BENCH_NOTE(group, (out_end - out) / seconds * 60, "ms/min", "phone to Discord: growth of the delay, by the budget");
 	BENCH_NOTE(group, (in_end - in) / seconds * 60, "ms/min", "Discord to phone: growth of the delay, by the budget");
+	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile (this machine was busy elsewhere)");
 	BENCH_NOTE(group, u.bridge_ms + u.discord_ms, "ms/s", "CPU of both");
+	BENCH_NOTE(group, u.stolen * 100, "%", "stolen from this machine meanwhile");
 }
 
 /* ---- */

@@ -4,6 +4,7 @@
  */
 #include "alsa/playout.h"
 #include "stream_sim.h"
+#include "tests/e2e/signal.h"
 
 #include "unit.h"
 
@@ -565,6 +566,59 @@ static void test_a_spurt_placed_anew_is_no_drift(void)
 	}
 }
 
+/*
+ * Two channels that carry the same are what one channel is, sample for sample, through everything that
+ * can happen: growth, shrinking, losses, a hole, a jump of media time, drift.
+ */
+static void test_two_channels_are_one_twice(void)
+{
+	enum { PACKET = 960, PACKETS = 1500, BLOCK = 240 };
+	struct playout_config one = {.rate = 48000}, two = {.rate = 48000, .channels = 2};
+	static float voice[8000 * 30], x[2 * PACKET];
+	struct playout *mono, *pair;
+	struct playout_stats a, b;
+	float *wide, left[BLOCK], both[2 * BLOCK];
+	uint64_t seed = 99;
+	int64_t now = T0;
+	double worst = 0;
+	int next = 0;
+
+	signal_voice(voice, 8000 * 30, 8000, 4);
+	CHECK_INT(signal_resample(&wide, voice, 8000 * 30, 8000, 48000), PACKET * PACKETS);
+	CHECK_INT(playout_create(&mono, &one), 0);
+	CHECK_INT(playout_create(&pair, &two), 0);
+	for (int k = 0; k < PACKETS * 4; k++) {
+		double bad = k > 1200 && k < 2400 ? 0.03 : 0.002; /* the network is bad for six seconds */
+
+		for (; next < PACKETS && (double)next * 0.01999 <= k * 0.005; next++) {
+			int64_t media = (int64_t)next * PACKET + (next > 900 ? 48000 * 7 : 0);
+			int64_t arrival = now - (int64_t)(sim_uniform(&seed) * bad * 1e9);
+
+			if (sim_uniform(&seed) < 0.03 || (next > 500 && next < 540))
+				continue;
+			memcpy(x, wide + next * PACKET, PACKET * sizeof *x);
+			memcpy(x + PACKET, wide + next * PACKET, PACKET * sizeof *x);
+			CHECK_INT(playout_put(mono, media, x, PACKET, arrival),
+				  playout_put(pair, media, x, PACKET, arrival));
+		}
+		CHECK_INT(playout_pull(mono, now, left, BLOCK), playout_pull(pair, now, both, BLOCK));
+		for (int i = 0; i < BLOCK; i++) {
+			worst = fmax(worst, fabs(left[i] - both[i]));
+			CHECK(both[i] == both[BLOCK + i]);
+		}
+		now += 5 * MS;
+	}
+	playout_stats(mono, &a);
+	playout_stats(pair, &b);
+	CHECK(a.splices > 3 && a.concealed > 48000 / 10 && a.resyncs > 0);
+	CHECK_INT(b.splices, a.splices);
+	CHECK_INT(b.concealed, a.concealed);
+	CHECK(worst < 1e-5);
+	free(wide);
+	playout_destroy(mono);
+	playout_destroy(pair);
+}
+
 int main(void)
 {
 	UNIT(test_refuses_bad_settings);
@@ -589,5 +643,6 @@ int main(void)
 	UNIT(test_drift_48k_loss_reorder_duplicates);
 	UNIT(test_drift_through_pauses);
 	UNIT(test_a_spurt_placed_anew_is_no_drift);
+	UNIT(test_two_channels_are_one_twice);
 	return unit_done();
 }
