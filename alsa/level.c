@@ -90,11 +90,16 @@ static double bessel_i0(double x)
 
 void level_band_init(struct level_band *b)
 {
+	level_band_init_above(b, CUTOFF_HZ);
+}
+
+void level_band_init_above(struct level_band *b, double hz)
+{
 	memset(b, 0, sizeof *b);
 	double middle = (TAPS - 1) / 2.0, sum = 0;
 	for (int i = 0; i < TAPS; i++) {
 		double x = i - middle, u = x / (middle + 1);
-		double low = x == 0 ? 2 * CUTOFF_HZ / RATE : sin(2 * M_PI * CUTOFF_HZ / RATE * x) / (M_PI * x);
+		double low = x == 0 ? 2 * hz / RATE : sin(2 * M_PI * hz / RATE * x) / (M_PI * x);
 		double w = bessel_i0(BETA * sqrt(1 - u * u)) / bessel_i0(BETA);
 		b->tap[i] = (float)(low * w);
 		sum += low * w;

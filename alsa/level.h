@@ -32,8 +32,8 @@ bool level_is_silent(const float *block, unsigned frames);
 bool level_is_silent_s16(const int16_t *block, unsigned frames);
 
 /*
- * Does the sound (48 kHz mono) hold anything a telephone cannot carry? Compares what lies above
- * about 5 kHz with the whole. Turns true after 20 ms of wide sound that is both audible (above
+ * Does the sound (48 kHz mono) hold anything a telephone cannot carry, or anything above some other
+ * bound? Compares what lies above about 5 kHz, or that bound, with the whole. Turns true after 20 ms of wide sound that is both audible (above
  * -60 dBFS) and no mere image of phone-band sound (less than 45 dB below the whole); turns false
  * after 3 s without any. Feed every block; silence counts as time passing.
  */
@@ -52,11 +52,13 @@ struct level_band {
 	unsigned next; /* sample of the next block to be looked at */
 	float low_sum, high_sum; /* of the window under way */
 	unsigned looked;
-	float low, high;         /* mean powers of the last window: all of it, and above 5 kHz */
+	float low, high;         /* mean powers of the last window: all of it, and above the bound */
 	struct level_hold wide;
 };
 
 void level_band_init(struct level_band *b);
+/* What is above hz is wide; the filter's slope reaches 0.8 kHz to either side. */
+void level_band_init_above(struct level_band *b, double hz);
 bool level_band_run(struct level_band *b, const float *block, unsigned frames);
 
 /*

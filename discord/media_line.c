@@ -26,6 +26,7 @@
 #define HELD_EXPIRE_NS   (5 * NS_PER_SEC)
 #define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
 #define FIGURES_EVERY_NS NS_PER_SEC
+#define SHOWN_NS         (10 * NS_PER_SEC) /* after that the state does not show a speaker's delay any more */
 #define STAMP_BLOCKS     41 /* the loopback's share is asked for that seldom: no multiple of a frame */
 
 struct source {
@@ -575,10 +576,10 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 		lost += s.lost;
 		concealed += s.playout.concealed;
 		late += s.late + s.playout.late;
-		if (!s.playout.playing)
-			continue;
-		metrics_record(&l->stats.playout, s.playout.delay_ns + s.playout.resampler_ns);
-		if (voices < MEDIA_SPEAKERS)
+		if (s.playout.playing)
+			metrics_record(&l->stats.playout, s.playout.delay_ns + s.playout.resampler_ns);
+		/* a pause between two words ends nothing: what is held is what it will be again */
+		if (speaker_heard_ns(l->sources[i].speaker) >= now_ns - SHOWN_NS && voices < MEDIA_SPEAKERS)
 			voice_show(&l->stats.voices[voices++], l->sources[i].user_id, &s);
 	}
 	for (; voices < MEDIA_SPEAKERS; voices++)

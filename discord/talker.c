@@ -19,6 +19,7 @@
 #define BITRATE      64000
 #define FEC_BITRATE  32000
 #define FEC_LOSS_PCT 10
+#define TOP_HZ       8600.0 /* of Opus' wideband, 8 kHz, and the filter's slope */
 #define WATCHED      240 /* samples looked at at a time */
 #define STALL_FRAMES 4800 /* 100 ms that capture lags behind the clock: it stood still */
 
@@ -27,8 +28,10 @@ struct talker {
 	bool fec;
 	unsigned channels;         /* of the encoder: those of the line */
 	struct level_band band[2]; /* of the mean; on a stereo line also of the difference */
+	struct level_band top[2];  /* the same above what 16 kHz carry; looked at while wide */
+	struct level_band fresh_top;
 	struct level_side side;
-	bool wide, stereo;
+	bool wide, full, stereo;
 	bool fresh; /* the next frame is the first of a spurt */
 
 	float frame[2][FRAME]; /* left or all, right */
@@ -50,8 +53,10 @@ struct talker {
 static int bandwidth_set(struct talker *t)
 {
 	int narrow = t->fec ? OPUS_BANDWIDTH_WIDEBAND : OPUS_BANDWIDTH_NARROWBAND;
-	return opus_encoder_ctl(t->encoder, OPUS_SET_MAX_BANDWIDTH(
-						    t->wide ? OPUS_BANDWIDTH_FULLBAND : narrow));
+	return opus_encoder_ctl(t->encoder,
+				OPUS_SET_MAX_BANDWIDTH(t->full   ? OPUS_BANDWIDTH_FULLBAND
+						       : t->wide ? OPUS_BANDWIDTH_WIDEBAND
+								 : narrow));
 }
 
 /* On a stereo line whose channels are alike one is sent: mixed down by the encoder, half the cost. */
@@ -103,6 +108,7 @@ int talker_create(struct talker **out, bool fec)
 	}
 	level_band_init(&t->band[0]);
 	level_band_init(&t->band[1]);
+	level_band_init_above(&t->fresh_top, TOP_HZ);
 	*out = t;
 	return 0;
 }
@@ -237,7 +243,7 @@ static size_t zeros_ahead(const float *left, const float *right, size_t frames)
 }
 
 /* What is wider in the mean of the channels or in their difference is wide. */
-static bool listen_both(struct talker *t, const float *left, const float *right, size_t frames)
+static bool listen_both(struct level_band band[2], const float *left, const float *right, size_t frames)
 {
 	float mid[WATCHED], side[WATCHED];
 	bool wide = false;
@@ -247,20 +253,29 @@ static bool listen_both(struct talker *t, const float *left, const float *right,
 			mid[i] = (left[done + i] + right[done + i]) / 2;
 			side[i] = (left[done + i] - right[done + i]) / 2;
 		}
-		wide = level_band_run(&t->band[0], mid, (unsigned)n);
-		wide |= level_band_run(&t->band[1], side, (unsigned)n);
+		wide = level_band_run(&band[0], mid, (unsigned)n);
+		wide |= level_band_run(&band[1], side, (unsigned)n);
 	}
 	return wide;
+}
+
+static bool listen(struct level_band band[2], const float *left, const float *right, size_t frames)
+{
+	return right ? listen_both(band, left, right, frames)
+		     : level_band_run(&band[0], left, (unsigned)frames);
 }
 
 /* How the sound has to be sent: follows what is in it. */
 static void follow(struct talker *t, const float *left, const float *right, size_t frames)
 {
-	bool wide = right ? listen_both(t, left, right, frames)
-			  : level_band_run(&t->band[0], left, (unsigned)frames);
+	bool wide = listen(t->band, left, right, frames);
 	bool stereo = right && level_side_run(&t->side, left, right, (unsigned)frames);
-	if (wide != t->wide) {
+	bool full = wide && t->wide && listen(t->top, left, right, frames);
+	if (wide && !t->wide)
+		t->top[0] = t->top[1] = t->fresh_top;
+	if (wide != t->wide || full != t->full) {
 		t->wide = t->stats.wide = wide;
+		t->full = full;
 		bandwidth_set(t);
 	}
 	if (stereo != t->stereo) {

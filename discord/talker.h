@@ -9,7 +9,7 @@
  * silence frames; while the line is digitally silent nothing leaves.
  *
  * Encoder: RESTRICTED_LOWDELAY, mono, 64 kb/s, complexity 5, narrowband as long as nothing wider
- * than a telephone is on the line, stereo (and half as many bits more) while the channels of a stereo
+ * than a telephone is on the line, wideband as long as nothing is above 8 kHz, else full band; stereo (and half as many bits more) while the channels of a stereo
  * line differ (alsa/level.h finds out); with fec VOIP and in-band FEC.
  *
  * Audio thread (create and destroy: any, before and after). Nothing allocates after create.

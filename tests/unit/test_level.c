@@ -112,6 +112,20 @@ static void test_wide_sound_is_noticed_soon_and_forgotten_late(void)
 		CHECK(!level_band_run(&b, x, FRAMES));
 }
 
+static void test_another_bound(void)
+{
+	static const struct {
+		double hz;
+		bool wide;
+	} tones[] = {{1000, false}, {5900, false}, {7700, false}, {8800, true}, {9500, true}, {18000, true}};
+	for (int i = 0; i < 6; i++) {
+		struct level_band b;
+		level_band_init_above(&b, 8600);
+		int n = blocks_until(&b, true, tones[i].hz, 0.2, 400);
+		CHECK((n >= 0) == tones[i].wide);
+	}
+}
+
 static void test_wide_sound_under_loud_speech(void)
 {
 	struct level_band b;
@@ -184,6 +198,7 @@ int main(void)
 	UNIT(test_telephone_sound_is_not_wide);
 	UNIT(test_noise_from_a_telephone_is_not_wide);
 	UNIT(test_wide_sound_is_noticed_soon_and_forgotten_late);
+	UNIT(test_another_bound);
 	UNIT(test_wide_sound_under_loud_speech);
 	UNIT(test_block_length_does_not_matter);
 	UNIT(test_sides_that_differ);

@@ -362,6 +362,36 @@ static void test_wider_sound_widens_the_coding(void)
 	talker_destroy(t);
 }
 
+/* As wide as the sound is: what 16 kHz carry goes out wideband, and better than full band would do. */
+static void test_bandwidth_follows_in_steps(void)
+{
+	static const struct {
+		float hz;
+		int bandwidth;
+	} steps[] = {{3400, OPUS_BANDWIDTH_NARROWBAND}, {6100, OPUS_BANDWIDTH_WIDEBAND},
+		     {7500, OPUS_BANDWIDTH_WIDEBAND},   {9400, OPUS_BANDWIDTH_FULLBAND},
+		     {15000, OPUS_BANDWIDTH_FULLBAND}};
+	for (int i = 0; i < 5; i++) {
+		struct talker *t = make(false);
+		push(t, FRAME * 50, steps[i].hz, 0.2f);
+		CHECK_INT(opus_packet_get_bandwidth(packets[count - 1].data), steps[i].bandwidth);
+		/* found within the first frames */
+		CHECK_INT(opus_packet_get_bandwidth(packets[4].data), steps[i].bandwidth);
+		talker_destroy(t);
+	}
+	struct talker *t = make(false);
+	push(t, FRAME * 50, 12000, 0.2f);
+	push(t, FRAME * 50, 7000, 0.2f); /* a second of it: the top may come back */
+	CHECK_INT(opus_packet_get_bandwidth(packets[count - 1].data), OPUS_BANDWIDTH_FULLBAND);
+	push(t, FRAME * 120, 7000, 0.2f);
+	CHECK_INT(opus_packet_get_bandwidth(packets[count - 1].data), OPUS_BANDWIDTH_WIDEBAND);
+	push(t, FRAME * 170, 1013, 0.2f);
+	CHECK_INT(opus_packet_get_bandwidth(packets[count - 1].data), OPUS_BANDWIDTH_NARROWBAND);
+	push(t, FRAME * 10, 12000, 0.2f);
+	CHECK_INT(opus_packet_get_bandwidth(packets[count - 1].data), OPUS_BANDWIDTH_FULLBAND);
+	talker_destroy(t);
+}
+
 /* Something that the encoder takes for speech: it sends redundancy for speech only. */
 static void push_vowels(struct talker *t, size_t frames)
 {
@@ -423,6 +453,7 @@ int main(void)
 	UNIT(test_second_spurt_begins_as_it_should);
 	UNIT(test_phone_band_is_coded_narrow_and_well);
 	UNIT(test_wider_sound_widens_the_coding);
+	UNIT(test_bandwidth_follows_in_steps);
 	UNIT(test_fec_rebuilds_a_lost_packet);
 	UNIT(test_stereo_where_the_channels_differ);
 	UNIT(test_stereo_with_fec);
