@@ -10,6 +10,7 @@
 #include "common/clock.h"
 
 #define WAIT_MAX_MS (24 * 3600 * 1000LL)
+#define SAME_RESET_NS (500 * NS_PER_MS) /* by how much answers may differ about the same reset */
 
 void rest_limits_init(struct rest_limits *l)
 {
@@ -121,10 +122,15 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 	if (remaining < 0 || reset_ms < 0)
 		return;
 	unsigned in_flight = r->in_flight;
+	int64_t reset_ns = now_ns + reset_ms * NS_PER_MS + REST_MARGIN_NS;
+	/* Those still under way may have come too late to be counted in this answer. */
+	remaining = remaining > (int64_t)in_flight ? remaining - in_flight : 0;
+	/* Answers overtake each other: until the reset there are never more left than were known. */
+	if (r->remaining >= 0 && remaining > r->remaining && reset_ns - r->reset_ns < SAME_RESET_NS)
+		return;
 	EACH_OF_BUCKET (l, r, other) {
-		/* Those still under way may have come too late to be counted in this answer. */
-		other->remaining = remaining > (int64_t)in_flight ? remaining - in_flight : 0;
-		other->reset_ns = now_ns + reset_ms * NS_PER_MS + REST_MARGIN_NS;
+		other->remaining = remaining;
+		other->reset_ns = reset_ns;
 		other->in_flight = in_flight;
 		if (a->limit > 0)
 			other->limit = a->limit;

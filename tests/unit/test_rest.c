@@ -99,6 +99,24 @@ static void test_answers_that_overtake(void)
 	CHECK_INT(l.routes[0].remaining, 2);
 }
 
+/* Connections are several: the answer to the last of five may come before that to the first. */
+static void test_answers_in_any_order(void)
+{
+	rest_limits_init(&l);
+	answered(POST, 1, 200, "b1", 5, 5000, SEC);
+	for (int i = 0; i < 5; i++)
+		rest_limits_sent(&l, POST, 1, true, SEC);
+	for (int left = 0; left < 5; left++) {
+		answered(POST, 1, 200, "b1", left, 5000, SEC);
+		CHECK(!may(POST, 1, SEC));
+	}
+	/* all is new after the reset */
+	CHECK(may(POST, 1, 7 * SEC));
+	rest_limits_sent(&l, POST, 1, true, 7 * SEC);
+	answered(POST, 1, 200, "b1", 4, 5000, 7 * SEC);
+	CHECK_INT(l.routes[0].remaining, 4);
+}
+
 static void test_429_of_a_route(void)
 {
 	rest_limits_init(&l);
@@ -178,6 +196,7 @@ int main(void)
 	UNIT(test_unknown_bucket_is_tried_singly);
 	UNIT(test_reset_releases_as_many_as_fit);
 	UNIT(test_answers_that_overtake);
+	UNIT(test_answers_in_any_order);
 	UNIT(test_429_of_a_route);
 	UNIT(test_429_of_all);
 	UNIT(test_waits_are_bounded);
