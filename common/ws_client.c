@@ -3,10 +3,10 @@
  * ws_client.c - one WebSocket connection as a client, over libwebsockets 4.1.6.
  *
  * The connection (wsi) and the client live and die apart: the wsi finds its client by its opaque
- * pointer, which is cleared when they part, and a wsi without a client closes itself. In 4.1.6
- * a failure to connect may be told by CLIENT_CONNECTION_ERROR from inside
- * lws_client_connect_via_info(), later, or only by its NULL; after any of them the
- * wsi pointer is dead.
+ * pointer, which is cleared when they part, and a wsi without a client closes itself. A failure to
+ * connect may be told by CLIENT_CONNECTION_ERROR (in 4.3 by CLOSED_CLIENT_HTTP as well) from inside
+ * lws_client_connect_via_info(), later, or only by its NULL; after any of them the wsi pointer is
+ * dead.
  */
 #include "common/ws_client.h"
 
@@ -557,6 +557,12 @@ int ws_client_lws_callback(struct lws *wsi, enum lws_callback_reasons reason, vo
 	case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
 		lws_set_opaque_user_data(wsi, NULL);
 		c->wsi = NULL;
+		/* 4.3 tells so what 4.1 calls a connection error, also from inside the connect, when
+		 * the peer has hung up before our request was written. */
+		if (c->state == CONNECTING) {
+			attempt_failed(c, "the peer hung up");
+			return 0;
+		}
 		if (c->result.code == 1006)
 			set_error(c, "connection lost", NULL);
 		finish(c);

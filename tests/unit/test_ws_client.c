@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/bytes.h"
@@ -412,6 +414,53 @@ static void test_failures_to_connect_are_told_once(void)
 	tear_down(&none);
 }
 
+static void *hang_up_at_once(void *arg)
+{
+	int listener = *(int *)arg, fd;
+
+	while ((fd = accept(listener, NULL, NULL)) >= 0)
+		close(fd);
+	return NULL;
+}
+
+/* A process that is being killed: its socket takes connections and drops them. When that is noticed
+ * is a matter of luck: inside the connect, while the request is written, or later. */
+static void test_peer_that_hangs_up_at_once(void)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct seen none = {0};
+	pthread_t thread;
+
+	set_up();
+	snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/loopline-ws-%d.sock", (int)getpid());
+	unlink(at.sun_path);
+	CHECK_INT(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	CHECK_INT(listen(listener, 16), 0);
+	CHECK_INT(pthread_create(&thread, NULL, hang_up_at_once, &listener), 0);
+	for (int i = 0; i < 300; i++) {
+		struct seen s = {.destroy_in_close = true};
+		struct ws_client_config config = {.loop = loop,
+						  .url = "ws://localhost/",
+						  .unix_path = at.sun_path,
+						  .on_open = on_open,
+						  .on_message = on_message,
+						  .on_close = on_close,
+						  .user = &s};
+
+		CHECK_INT(ws_client_open(&s.client, &config), 0);
+		CHECK(loop_run_until(loop, is_closed, &s, LONG_MS));
+		CHECK_INT(s.closed, 1);
+		CHECK(!s.opened);
+		CHECK(!strncmp(s.close.error, "connect: ", 9));
+	}
+	shutdown(listener, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(listener);
+	unlink(at.sun_path);
+	tear_down(&none);
+}
+
 static bool answer_403(void *arg, int fd, const char *request, int number)
 {
 	const char *text = arg;
@@ -693,6 +742,7 @@ int main(void)
 	UNIT(test_send_queue_is_bounded);
 	UNIT(test_destroy_inside_message_and_while_open);
 	UNIT(test_failures_to_connect_are_told_once);
+	UNIT(test_peer_that_hangs_up_at_once);
 	UNIT(test_refused_upgrade_and_redirect);
 	UNIT(test_connect_timeout_and_giving_up);
 	UNIT(test_addresses_that_are_not_allowed);
