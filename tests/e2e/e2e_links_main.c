@@ -39,7 +39,7 @@ static const struct link {
 	int every;
 } links[] = {
 	{"phone", true, true, 4000},  {"twilio", false, true, 150}, {"rest", false, true, 400},
-	{"gateway", false, true, 100}, {"voice", false, true, 100},  {"udp", true, true, 50},
+	{"gateway", false, true, 2000}, {"voice", false, true, 100},  {"udp", true, true, 50},
 	{"local", true, true, 200},  {"cable", false, false, 0},
 };
 #define LINKS (sizeof(links) / sizeof(links[0]))
@@ -351,6 +351,11 @@ static void changes(const struct link *l, int seconds, uint64_t seed)
 		if (turn % 10 == 3 && !strcmp(l->name, "gateway"))
 			simulator_try(W.discord, "gateway", "\"do\":\"%s\"",
 				      turn % 20 == 3 ? "op1" : "op7");
+		/* what can be hit while the session lives, which it does not for long at its beginning */
+		if (turn % 2 && !strcmp(l->name, "gateway"))
+			simulator_try(W.discord, "say",
+				      "\"member\":\"ann\",\"channel\":\"" TEXT
+				      "\",\"content\":\"how is it going?\"");
 		if (turn % 10 == 3 && !strcmp(l->name, "voice"))
 			simulator_try(W.discord, "say",
 				      "\"member\":\"ann\",\"channel\":\"" TEXT
