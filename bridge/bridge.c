@@ -119,8 +119,8 @@ static void on_tick(void *arg, uint64_t periods, int64_t now_ns)
 	if (++b->ticks % WATCH_TICKS == 0)
 		opener_check(b->opener);
 	if (!running) {
-		loop_tick_stop(b->tick);
-		b->tick = NULL;
+		loop_tick_period(b->tick, 0);
+		b->ticking = false;
 	}
 	/* each of them sends 50 messages a second */
 	bool many = running && server_session_count(b->server) >= GATHER_SESSIONS;
@@ -130,13 +130,11 @@ static void on_tick(void *arg, uint64_t periods, int64_t now_ns)
 
 void bridge_start_tick(struct bridge *b)
 {
-	if (b->tick)
+	if (b->ticking)
 		return;
-	int err = loop_tick_start(b->loop, &b->tick, LINE_TICK_NS, on_tick, b);
-
+	loop_tick_period(b->tick, LINE_TICK_NS);
 	b->tick_start_ns = clock_mono_ns();
-	if (err)
-		log_error("cannot start the media clock: %s", strerror(-err));
+	b->ticking = true;
 }
 
 static void on_watch(void *arg)
@@ -317,8 +315,11 @@ int bridge_create(struct bridge **out, struct loop *loop, struct settings *setti
 	    (err = webhook_create(&b->webhook, b->calls, b->tokens)) ||
 	    (err = rate_limit_create(&b->strangers, STRANGER_BURST, STRANGER_RATE)) ||
 	    (err = control_create(&b->control, b)) || (err = create_lines(b)) ||
-	    (err = create_server(b)))
+	    (err = create_server(b)) ||
+	    /* kept for good: a call that comes when there is no descriptor left must have it */
+	    (err = loop_tick_start(loop, &b->tick, LINE_TICK_NS, on_tick, b)))
 		return err;
+	loop_tick_period(b->tick, 0);
 	if (!bridge_validates(settings))
 		log_warn("TWILIO_VALIDATE is off: whoever reaches LISTEN can place calls");
 	loop_timer_set(loop, &b->watch, WATCH_MS, on_watch, b);

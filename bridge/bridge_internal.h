@@ -33,7 +33,8 @@ struct bridge {
 	struct line *line[SETTINGS_MAX_LINES]; /* NULL: there is no such line */
 	struct waiting *waiting[SETTINGS_MAX_LINES];
 	struct pending *pending; /* streams that wait for REST's word */
-	struct loop_tick *tick; /* exists while sound moves */
+	struct loop_tick *tick;
+	bool ticking; /* while sound moves */
 	int64_t tick_start_ns;
 	unsigned ticks;
 	struct loop_timer deadline; /* of calls */

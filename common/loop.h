@@ -103,6 +103,9 @@ struct loop_tick;
 
 int loop_tick_start(struct loop *loop, struct loop_tick **out, int64_t period_ns,
 		    void (*fn)(void *arg, uint64_t periods, int64_t now_ns), void *arg);
+/* Another period, or 0: none until there is one again. Needs neither memory nor a descriptor, so that
+ * whoever must not miss the moment keeps the tick; from inside fn too. */
+void loop_tick_period(struct loop_tick *tick, int64_t period_ns);
 void loop_tick_stop(struct loop_tick *tick); /* NULL is fine; from inside fn too */
 
 /*

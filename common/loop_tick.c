@@ -31,7 +31,6 @@ static void on_tick(void *arg, uint32_t events)
 int loop_tick_start(struct loop *loop, struct loop_tick **out, int64_t period_ns,
 		    void (*fn)(void *arg, uint64_t periods, int64_t now_ns), void *arg)
 {
-	struct itimerspec spec = {0};
 	struct loop_tick *tick;
 	int err;
 
@@ -48,16 +47,10 @@ int loop_tick_start(struct loop *loop, struct loop_tick **out, int64_t period_ns
 		err = -errno;
 		goto out_free;
 	}
-	spec.it_interval.tv_sec = period_ns / NS_PER_SEC;
-	spec.it_interval.tv_nsec = period_ns % NS_PER_SEC;
-	spec.it_value = spec.it_interval;
-	if (timerfd_settime(tick->fd, 0, &spec, NULL) < 0) {
-		err = -errno;
-		goto out_close;
-	}
 	err = loop_watch_add(loop, &tick->watch, tick->fd, EPOLLIN, on_tick, tick);
 	if (err)
 		goto out_close;
+	loop_tick_period(tick, period_ns);
 	*out = tick;
 	return 0;
 
@@ -66,6 +59,15 @@ out_close:
 out_free:
 	free(tick);
 	return err;
+}
+
+void loop_tick_period(struct loop_tick *tick, int64_t period_ns)
+{
+	struct itimerspec spec = {.it_interval = {.tv_sec = period_ns / NS_PER_SEC,
+						  .tv_nsec = period_ns % NS_PER_SEC}};
+
+	spec.it_value = spec.it_interval;
+	timerfd_settime(tick->fd, 0, &spec, NULL);
 }
 
 void loop_tick_stop(struct loop_tick *tick)

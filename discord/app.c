@@ -171,10 +171,7 @@ static void on_tend(void *arg, uint64_t periods, int64_t now_ns)
 	if (period_ns == app->tend_ns)
 		return;
 	app->tend_ns = period_ns;
-	loop_tick_stop(app->tend);
-	app->tend = NULL;
-	if (loop_tick_start(app->loop, &app->tend, period_ns, on_tend, app) < 0)
-		log_warn("cannot watch the sound devices any more: no timer");
+	loop_tick_period(app->tend, period_ns);
 }
 
 static void on_udp_discovered(void *ctx, int line, unsigned generation, const char *address,

@@ -431,31 +431,58 @@ static void test_log_pipe_closed(void)
 
 /* ---- the loopback, and time ------------------------------------------------------------------ */
 
-/* The cables are removed under everybody, as after rmmod: opened anew, the call stays up. */
-static void test_loopback_vanishes(void)
+static int remove_cables(void)
 {
 	char path[512];
 	const struct dirent *e;
-	int64_t begin;
 	int removed = 0;
 	DIR *d;
 
-	call_is_up();
 	snprintf(path, sizeof(path), "%s/cable", W.dir);
 	d = opendir(path);
 	CHECK(d);
-	begin = harness_now_ns();
 	while ((e = readdir(d)))
 		if (e->d_name[0] != '.') {
 			snprintf(path, sizeof(path), "%.200s/cable/%.250s", W.dir, e->d_name);
 			removed += unlink(path) == 0;
 		}
 	closedir(d);
-	CHECK(removed > 0);
+	return removed;
+}
+
+/* The cables are removed under everybody, as after rmmod: opened anew, the call stays up. */
+static void test_loopback_vanishes(void)
+{
+	int64_t begin;
+
+	call_is_up();
+	begin = harness_now_ns();
+	CHECK(remove_cables() > 0);
 	harness_sleep_ms(300);
 	healed("no cable", begin, 15000);
 	CHECK(!simulator_seen(W.phone, "stream.closed", NULL));
 	CHECK(!simulator_seen(W.discord, "voice.closed", NULL));
+	world_check(&W, NULL);
+}
+
+/* The bot changed how often it looks at its devices while it had no descriptors: it goes on looking. */
+static void test_loopback_vanishes_after_want_of_descriptors(void)
+{
+	rlim_t before;
+	int64_t begin;
+
+	call_is_up();
+	before = limit_descriptors(W.bot.pid, 4);
+	/* no media for a while: the devices are looked at less often */
+	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
+	harness_sleep_ms(3000);
+	limit_descriptors(W.bot.pid, before);
+	begin = harness_now_ns();
+	healed("descriptors again", begin, 60000);
+	CHECK(remove_cables() > 0);
+	begin = harness_now_ns();
+	harness_sleep_ms(300);
+	healed("no cable after that", begin, 15000);
 	world_check(&W, NULL);
 }
 
@@ -552,6 +579,7 @@ int main(void)
 	UNIT(test_bridge_out_of_descriptors);
 	UNIT(test_bot_out_of_descriptors);
 	UNIT(test_loopback_vanishes);
+	UNIT(test_loopback_vanishes_after_want_of_descriptors);
 	UNIT(test_time_stands_still);
 	UNIT(test_lease_of_the_channel);
 	UNIT(test_bot_stops_and_starts);

@@ -289,6 +289,45 @@ static void test_gathered_wakes(void)
 	loop_destroy(loop);
 }
 
+static void count_tick(void *arg, uint64_t periods, int64_t now_ns)
+{
+	(void)periods;
+	(void)now_ns;
+	++*(int *)arg;
+}
+
+/* Off, on, faster: also when no descriptor is left, which once ended a watch for good. */
+static void test_tick_changes_its_period_without_descriptors(void)
+{
+	struct loop_tick *tick;
+	struct rlimit old;
+	int count = 0, before;
+
+	set_up();
+	CHECK_INT(loop_tick_start(loop, &tick, NS_PER_MS, count_tick, &count), 0);
+	CHECK(loop_run_until(loop, is_set, &count, LONG_MS));
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), 0);
+	loop_tick_period(tick, 0);
+	before = count;
+	int never = 0;
+	loop_run_until(loop, is_set, &never, 50);
+	CHECK(count <= before + 1); /* one that was due already */
+	count = 0;
+	/* loop_run_until() has a tick of its own */
+	int fds[2], spare = 0;
+	CHECK_INT(pipe(fds), 0);
+	close(fds[0]);
+	close(fds[1]);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)fds[0], old.rlim_max}), 0);
+	spare = dup(0);
+	loop_tick_period(tick, NS_PER_MS);
+	setrlimit(RLIMIT_NOFILE, &old);
+	CHECK(spare < 0);
+	CHECK(loop_run_until(loop, is_set, &count, LONG_MS));
+	loop_tick_stop(tick);
+	loop_destroy(loop);
+}
+
 struct posting {
 	int seen[4];
 	int next[4];
@@ -443,6 +482,7 @@ int main(void)
 	UNIT(test_watch_change_to_writable);
 	UNIT(test_tick_keeps_time);
 	UNIT(test_gathered_wakes);
+	UNIT(test_tick_changes_its_period_without_descriptors);
 	UNIT(test_posts_of_many_threads_keep_their_order);
 	UNIT(test_post_runs_at_destroy_at_the_latest);
 	UNIT(test_stop_from_another_thread);
