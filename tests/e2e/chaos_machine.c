@@ -124,7 +124,8 @@ void chaos_descriptors(struct chaos *c)
 		return;
 	pid = bridge ? c->world->bridge.pid : c->world->bot.pid;
 	if (prlimit(pid, RLIMIT_NOFILE, NULL, &old) ||
-	    prlimit(pid, RLIMIT_NOFILE, &(struct rlimit){4, old.rlim_max}, NULL))
+	    prlimit(pid, RLIMIT_NOFILE,
+		    &(struct rlimit){process_free_descriptor(pid), old.rlim_max}, NULL))
 		return;
 	harness_sleep_ms(ms);
 	prlimit(pid, RLIMIT_NOFILE, &old, NULL);

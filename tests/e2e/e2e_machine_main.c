@@ -279,17 +279,6 @@ static void test_caller_goes_before_start(void)
 
 /* So many that none is left: a limit at the lowest free number. (poll() refuses to look at more
  * descriptors than the limit, so it must not be lower.) */
-static rlim_t descriptors_in_use(pid_t pid)
-{
-	char path[64], to[8];
-
-	for (unsigned fd = 0;; fd++) {
-		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, fd);
-		if (readlink(path, to, sizeof(to)) < 0)
-			return fd;
-	}
-}
-
 static rlim_t limit_descriptors(pid_t pid, rlim_t soft)
 {
 	struct rlimit old;
@@ -306,7 +295,7 @@ static void test_bridge_out_of_descriptors(void)
 	rlim_t before;
 
 	call_is_up();
-	before = limit_descriptors(W.bridge.pid, descriptors_in_use(W.bridge.pid));
+	before = limit_descriptors(W.bridge.pid, process_free_descriptor(W.bridge.pid));
 	manager_heard("");
 	/* a caller in that moment: the connection waits in the kernel */
 	simulator_ask(W.phone, "call", "\"call\":\"more\",\"voice\":null");
@@ -337,7 +326,7 @@ static void test_bot_out_of_descriptors(void)
 	int64_t begin;
 
 	call_is_up();
-	before = limit_descriptors(W.bot.pid, descriptors_in_use(W.bot.pid));
+	before = limit_descriptors(W.bot.pid, process_free_descriptor(W.bot.pid));
 	simulator_ask(W.discord, "gateway", "\"do\":\"drop\"");
 	manager_heard("");
 	harness_sleep_ms(4000);
@@ -465,27 +454,6 @@ static void test_loopback_vanishes(void)
 	world_check(&W, NULL);
 }
 
-/* The bot changed how often it looks at its devices while it had no descriptors: it goes on looking. */
-static void test_loopback_vanishes_after_want_of_descriptors(void)
-{
-	rlim_t before;
-	int64_t begin;
-
-	call_is_up();
-	before = limit_descriptors(W.bot.pid, 4);
-	/* no media for a while: the devices are looked at less often */
-	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
-	harness_sleep_ms(3000);
-	limit_descriptors(W.bot.pid, before);
-	begin = harness_now_ns();
-	healed("descriptors again", begin, 60000);
-	CHECK(remove_cables() > 0);
-	begin = harness_now_ns();
-	harness_sleep_ms(300);
-	healed("no cable after that", begin, 15000);
-	world_check(&W, NULL);
-}
-
 /* The machine stands still for a while (suspended, or a hypervisor took its time): one process
  * after the other, then both. Nothing piles up. */
 static void test_time_stands_still(void)
@@ -579,7 +547,6 @@ int main(void)
 	UNIT(test_bridge_out_of_descriptors);
 	UNIT(test_bot_out_of_descriptors);
 	UNIT(test_loopback_vanishes);
-	UNIT(test_loopback_vanishes_after_want_of_descriptors);
 	UNIT(test_time_stands_still);
 	UNIT(test_lease_of_the_channel);
 	UNIT(test_bot_stops_and_starts);

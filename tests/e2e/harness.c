@@ -114,6 +114,17 @@ void process_start(struct process *p, const char *name, const char *const argv[]
 	}
 }
 
+unsigned process_free_descriptor(pid_t pid)
+{
+	char path[64], to[8];
+
+	for (unsigned fd = 0;; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, fd);
+		if (readlink(path, to, sizeof(to)) < 0)
+			return fd;
+	}
+}
+
 bool process_ended(struct process *p)
 {
 	if (p->pid && waitpid(p->pid, &p->status, WNOHANG) == p->pid)

@@ -53,6 +53,8 @@ void process_start(struct process *p, const char *name, const char *const argv[]
 		   int priority);
 /* Sends a signal (0: none) and reaps within ms, else kills. Returns true if it ended by itself. */
 bool process_end(struct process *p, int signal, int ms);
+/* The lowest descriptor that a process does not have. */
+unsigned process_free_descriptor(pid_t pid);
 /* Reaps it if it has ended; true then. */
 bool process_ended(struct process *p);
 
