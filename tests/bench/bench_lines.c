@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_lines.c - many lines, each with a call and a speaker of its own, on one processor: what both
+ * bench_lines.c - many lines, each with callers and a speaker of its own, on one processor: what both
  * processes cost for each, and whether they keep time. The simulators run on the other processors.
  *
- * BENCH_LINES (default "10 25 50"): how many, one run each; at most 64. BENCH_LINES_S (20): seconds.
+ * BENCH_LINES (default "10 25 50 50x2"): how many, one run each, at most 64; x2: two callers on each.
+ * BENCH_LINES_S (20): seconds.
  */
 #include "report.h"
 #include "tests/e2e/call.h"
@@ -65,11 +66,12 @@ static char *line_settings(int lines)
 	return conf;
 }
 
-static void run(int lines, int seconds)
+static void run(int lines, int callers, int seconds)
 {
-	char *conf = line_settings(lines), numbers[LINES_MAX * 20] = "\"+14155560000\"", group[64];
+	int calls = lines * callers;
+	char *conf = line_settings(lines), numbers[LINES_MAX * 20] = "\"+14155560000\"", group[80];
 	struct world_options options = {
-		.settings = "CONNECT=call\nWAITING=silence\nMAX_CALLS=128\nNUMBER=+14155560000\n",
+		.settings = "CONNECT=call\nWAITING=silence\nMAX_CALLS=256\nNUMBER=+14155560000\n",
 		.conf = conf,
 		.no_discord = true};
 
@@ -96,7 +98,7 @@ static void run(int lines, int seconds)
 	simulator_ask(W.phone, "load",
 		      "\"calls\":%d,\"seconds\":%d,\"voice\":{\"noise\":-25,\"seed\":1},\"stagger_ms\":200,"
 		      "\"numbers\":[%s]",
-		      lines, SETTLE_MS / 1000 + seconds + 5, numbers);
+		      calls, SETTLE_MS / 1000 + seconds + 5, numbers);
 	for (int i = 0; i < lines; i++) {
 		world_wait_channel(&W, i, "connected", 60000);
 		simulator_ask(W.discord, "speak",
@@ -113,13 +115,13 @@ static void run(int lines, int seconds)
 	frames = phone_counter("frames_in") - frames;
 	double pss = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
 	simulator_wait(W.phone, 60000, "load.done", NULL);
-	double each = (u.bridge_ms + u.discord_ms) / lines;
+	double each = (u.bridge_ms + u.discord_ms) / calls;
 
-	snprintf(group, sizeof group, "lines: %d calls, a speaker each, encrypted", lines);
+	snprintf(group, sizeof group, "lines: %d calls on %d lines, a speaker each, encrypted", calls, lines);
 	BENCH_ROW(group, each, "ms", "<= 8", each <= 8, "CPU per call-second (bridge %.2f, discord %.2f)",
-		  u.bridge_ms / lines, u.discord_ms / lines);
+		  u.bridge_ms / calls, u.discord_ms / calls);
 	BENCH_NOTE(group, (u.bridge_ms + u.discord_ms) / 10, "%", "of one processor");
-	BENCH_ROW(group, (pss - before) / lines, "MiB", "<= 0.75", (pss - before) / lines <= 0.75,
+	BENCH_ROW(group, (pss - before) / calls, "MiB", "<= 0.75", (pss - before) / calls <= 0.75,
 		  "PSS per call, of both");
 	BENCH_ROW(group, frames ? 100 * late / frames : 100, "%", "< 0.1", frames && late / frames < 0.001,
 		  "messages to Twilio more than 5 ms late (25 after the last), of %.0f", frames);
@@ -131,12 +133,13 @@ static void run(int lines, int seconds)
 int main(void)
 {
 	const char *list = getenv("BENCH_LINES"), *s = getenv("BENCH_LINES_S");
-	char *copy = strdup(list ? list : "10 25 50");
+	char *copy = strdup(list ? list : "10 25 50 50x2");
 
 	for (char *p = strtok(copy, " ,"); p; p = strtok(NULL, " ,")) {
-		int lines = atoi(p);
-		if (lines >= 1 && lines <= LINES_MAX)
-			run(lines, s ? atoi(s) : 20);
+		const char *x = strchr(p, 'x');
+		int lines = atoi(p), callers = x ? atoi(x + 1) : 1;
+		if (lines >= 1 && lines <= LINES_MAX && callers >= 1 && callers <= 4)
+			run(lines, callers, s ? atoi(s) : 20);
 	}
 	free(copy);
 	return 0;
