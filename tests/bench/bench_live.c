@@ -319,11 +319,18 @@ static void drift(int seconds)
 	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":{\"tone\":617},\"ppm\":-300");
 	/* the loop is quick for 20 s, then calm; a rate is judged once that is over */
 	double from_ns = (double)harness_now_ns() + DRIFT_SETTLE_S * 1e9;
-	harness_sleep_ms(DRIFT_SETTLE_S * 1000);
+	/* each second to stderr, from the start: how the rate is found */
+	for (int i = 0; i < DRIFT_SETTLE_S; i++) {
+		fprintf(stderr, "%d s: %.1f ppm, playout %.2f ms of %.2f, dry %.0f\n", i - DRIFT_SETTLE_S,
+			of_call("ppm"), of_call("playout_ms"), of_call("playout_target_ms"), xruns());
+		harness_sleep_ms(1000);
+	}
 	double low = 1e9, high = -1e9, sum = 0, sum2 = 0, dry = xruns();
 	int n = 0;
 	for (; n < seconds; n++) {
 		double queue = of_call("twilio_queue_ms"), ppm = of_call("ppm");
+		fprintf(stderr, "%d s: %.1f ppm, playout %.2f ms of %.2f, dry %.0f\n", n, ppm,
+			of_call("playout_ms"), of_call("playout_target_ms"), xruns());
 		low = fmin(low, queue);
 		high = fmax(high, queue);
 		sum += ppm;
