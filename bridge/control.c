@@ -14,12 +14,19 @@
 #include "common/api.h"
 #include "common/clock.h"
 
+#define BUDGET_BYTES    16384
+#define BUDGET_FRESH_NS (15 * NS_PER_SEC)
+
 /* What is known of a line's channel, and who said it. */
 struct channel {
 	struct control *control;
 	struct api_channel state;
 	uint64_t client;        /* 0: nobody, or gone */
 	struct loop_timer lease; /* runs when the client has gone */
+	/* What the Discord process says of the delay on its side: */
+	struct strbuf budget; /* JSON; empty: nothing */
+	int64_t budget_ns;    /* when it came */
+	double to_discord_ms, to_phone_ms; /* its sums; NAN: not known */
 };
 
 struct control {
@@ -68,9 +75,15 @@ static void write_ms(struct json_writer *w, const char *name, int64_t ns)
 	json_w_num(w, name, (double)(ns / 10000) / 100);
 }
 
+/* null unless both are known */
+static void write_total(struct json_writer *w, const char *name, int64_t own_ns, double others_ms)
+{
+	json_w_num(w, name, own_ns < 0 ? NAN : round((double)own_ns / 1e4 + others_ms * 100) / 100);
+}
+
 /* What this process keeps the sound of one call for, either way (api.h). */
-static void write_budget(struct json_writer *w, const struct line *line, const struct leg_stats *leg,
-			 const struct media_stream_stats *stream)
+static void write_budget(struct json_writer *w, const struct channel *channel, const struct line *line,
+			 const struct leg_stats *leg, const struct media_stream_stats *stream)
 {
 	const struct line_budget *shared = line_budget(line);
 	int64_t delay_ns = leg->playout.delay_ns, jitter_ns = leg->playout.jitter_ns;
@@ -89,15 +102,27 @@ static void write_budget(struct json_writer *w, const struct line *line, const s
 		{"socket_ms", stream->unsent_ns},
 	};
 
+	enum { OUT = sizeof(to_discord) / sizeof(*to_discord), IN = sizeof(to_phone) / sizeof(*to_phone) };
+	bool fresh = channel->budget.len && clock_mono_ns() - channel->budget_ns < BUDGET_FRESH_NS;
+
 	json_w_obj(w, "budget");
-	budget_write(w, "to_discord", to_discord, sizeof(to_discord) / sizeof(*to_discord));
-	budget_write(w, "to_phone", to_phone, sizeof(to_phone) / sizeof(*to_phone));
+	budget_write(w, "to_discord", to_discord, OUT);
+	budget_write(w, "to_phone", to_phone, IN);
 	write_ms(w, "twilio_queue_ms", stream->queue_ns);
+	if (fresh)
+		json_w_raw(w, "discord", strbuf_text(&channel->budget));
+	else
+		json_w_null(w, "discord");
+	json_w_obj(w, "total");
+	write_total(w, "to_discord_ms", budget_sum_ns(to_discord, OUT), fresh ? channel->to_discord_ms : NAN);
+	write_total(w, "to_phone_ms", budget_sum_ns(to_phone, IN), fresh ? channel->to_phone_ms : NAN);
+	json_w_end(w);
 	json_w_end(w);
 }
 
 /* The delay budget and the counters of one call. */
-static void write_call_sound(struct json_writer *w, const struct line *line, const struct call *call)
+static void write_call_sound(struct json_writer *w, const struct channel *channel,
+			     const struct line *line, const struct call *call)
 {
 	struct media_stream_stats stream = {0};
 	struct leg_stats leg;
@@ -108,7 +133,7 @@ static void write_call_sound(struct json_writer *w, const struct line *line, con
 		media_stream_stats(session_stream(call->stream), &stream);
 	if (call->leg) {
 		leg_stats(call->leg, &leg);
-		write_budget(w, line, &leg, &stream);
+		write_budget(w, channel, line, &leg, &stream);
 		write_ms(w, "jitter_ms", leg.playout.jitter_ns);
 		write_ms(w, "playout_ms", leg.playout.delay_ns);
 		write_ms(w, "playout_target_ms", leg.playout.target_ns);
@@ -163,7 +188,7 @@ static void write_state(void *user, struct json_writer *w)
 		for (struct call *call = call_next(b->calls, NULL); call;
 		     call = call_next(b->calls, call))
 			if (call->line == n)
-				write_call_sound(w, b->line[n], call);
+				write_call_sound(w, &c->channel[n], b->line[n], call);
 		json_w_end(w);
 		json_w_end(w);
 	}
@@ -210,15 +235,52 @@ static void on_lease_over(void *arg)
 	struct api_channel gone = {.state = API_CHANNEL_DISCONNECTED,
 				   .why = "loopline-discord is gone"};
 
+	strbuf_reset(&channel->budget);
 	channel_set(channel, &gone);
+}
+
+static double sum_of(const struct json_at *budget, const char *way)
+{
+	struct json_at stages;
+	double ms = NAN;
+
+	if (!json_opt_obj(budget, way, &stages) || !json_opt_num(&stages, "sum_ms", &ms))
+		return NAN;
+	return ms;
+}
+
+static void on_budget(struct control *c, const struct json_at *root)
+{
+	struct json_at budget, speakers, speaker;
+	double most = NAN;
+	int line;
+
+	if (!api_budget_decode(root, &line, &budget) || line >= SETTINGS_MAX_LINES || !c->bridge->line[line])
+		return;
+	struct channel *channel = &c->channel[line];
+
+	strbuf_reset(&channel->budget);
+	if (json_text(&budget, &channel->budget) < 0)
+		strbuf_reset(&channel->budget);
+	channel->budget_ns = clock_mono_ns();
+	channel->to_discord_ms = sum_of(&budget, "to_discord");
+	if (json_opt_arr(&budget, "speakers", &speakers))
+		for (bool more = json_first(&speakers, &speaker); more; more = json_next(&speaker))
+			most = fmax(most, sum_of(&speaker, "to_phone")); /* a NAN gives way */
+	channel->to_phone_ms = sum_of(&budget, "to_phone") + most;
 }
 
 static void on_message(void *user, uint64_t client, uid_t uid, const struct json_at *root)
 {
 	struct control *c = user;
 	struct api_channel state;
+	const char *type = "";
 
 	(void)uid; /* logged by the server */
+	if (json_opt_str(root, "type", &type) && strcmp(type, "line.budget") == 0) {
+		on_budget(c, root);
+		return;
+	}
 	if (!api_channel_decode(root, &state)) {
 		static struct log_rate rate;
 
@@ -302,6 +364,7 @@ int control_create(struct control **out, struct bridge *bridge)
 	for (int n = 0; n < SETTINGS_MAX_LINES; n++) {
 		c->channel[n].control = c;
 		c->channel[n].state.line = n;
+		strbuf_init(&c->channel[n].budget, BUDGET_BYTES);
 	}
 	snprintf(path, sizeof(path), "%s/bridge.sock",
 		 settings_str(bridge->settings, "LOOPLINE_RUNTIME_DIR", 0));
@@ -331,8 +394,10 @@ void control_destroy(struct control *c)
 {
 	if (!c)
 		return;
-	for (int n = 0; n < SETTINGS_MAX_LINES; n++)
+	for (int n = 0; n < SETTINGS_MAX_LINES; n++) {
 		loop_timer_cancel(&c->channel[n].lease);
+		strbuf_free(&c->channel[n].budget);
+	}
 	api_server_destroy(c->api);
 	free(c);
 }

@@ -40,14 +40,19 @@
  *	"to_discord":{"framing_ms","network_jitter_ms","playout_ms","resampling_ms","mixing_ms",
  *		      "loopback_ms","sum_ms"},
  *	"to_phone":{"loopback_ms","resampling_ms","framing_ms","socket_ms","sum_ms"},
- *	"twilio_queue_ms":0.2}}]}]
+ *	"twilio_queue_ms":0.2,
+ *	"discord":{…},"total":{"to_discord_ms":41.58,"to_phone_ms":45.14}}}]}]
  * discord.sock, "media":[{"line":0,…,"budget":{
  *	"to_discord":{"loopback_ms","framing_ms","encode_ms","sending_ms","sum_ms"},
  *	"to_phone":{"mixing_ms","loopback_ms","sum_ms"},
  *	"speakers":[{"user_id":"123","gain_db":0,"to_phone":{"framing_ms","network_jitter_ms","playout_ms",
  *						 "resampling_ms","sum_ms"}}]}}]
  * What we add from a caller to Discord is the sum of both `to_discord`; from a speaker to a caller that
- * of his `to_phone` and of both processes'. Time counts from when a piece of sound was spoken,
+ * of his `to_phone` and of both processes'. While there are calls, and the bridge is connected, the
+ * Discord process says its budget every 5 s, which the bridge shows as `discord`, with the `total` (to
+ * the phone: of the speaker who is delayed most); both are null when nothing has been heard for 15 s:
+ *	{"type":"line.budget","line":0,"budget":{…}}
+ * Time counts from when a piece of sound was spoken,
  * during the time that it lasts before it is sent, to when the end of the piece that it leaves in is
  * sent. framing: a piece that came is played out in real time (its own length), or the end of one that
  * leaves waits for the wake in which it is found. network_jitter: what playout waits because
@@ -159,6 +164,8 @@ void api_channel_encode(struct json_writer *w, const struct api_channel *channel
 bool api_snapshot_decode(const struct json_at *root, struct api_snapshot *out);
 void api_snapshot_free(struct api_snapshot *snapshot);
 bool api_event_decode(const struct json_at *root, struct api_event *out);
+/* A line.budget message; *budget is the object in it, whatever that has. */
+bool api_budget_decode(const struct json_at *root, int *line, struct json_at *budget);
 /* A line.channel message, with or without seq. */
 bool api_channel_decode(const struct json_at *root, struct api_channel *out);
 
@@ -246,5 +253,8 @@ void api_client_destroy(struct api_client *client);
 bool api_client_connected(const struct api_client *client); /* a snapshot came and the line is up */
 /* Sends a line.channel. -ENOTCONN (say it again after the next snapshot), -ENOBUFS. */
 int api_client_send_channel(struct api_client *client, const struct api_channel *channel);
+/* Sends a line.budget: `write` adds the member "budget". Likewise. */
+int api_client_send_budget(struct api_client *client, int line,
+			   void (*write)(const void *ctx, struct json_writer *w), const void *ctx);
 
 #endif

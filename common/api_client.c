@@ -16,6 +16,7 @@
 #define LAST_RETRY_MS     2000
 #define MAX_MESSAGE_BYTES ((size_t)4 << 20) /* the snapshot of full lines */
 #define SEND_BYTES        1024
+#define SEND_BUDGET_BYTES 8192 /* two dozen speakers */
 
 struct api_client {
 	struct loop *loop;
@@ -179,19 +180,41 @@ bool api_client_connected(const struct api_client *c)
 	return c->synced;
 }
 
+static int send_text(struct api_client *c, struct json_writer *w, struct strbuf *text)
+{
+	int err = json_finish(w);
+
+	if (!err)
+		err = ws_client_send_text(c->ws, strbuf_text(text), text->len);
+	strbuf_free(text);
+	return err;
+}
+
 int api_client_send_channel(struct api_client *c, const struct api_channel *channel)
 {
 	struct strbuf text = STRBUF_INIT(SEND_BYTES);
 	struct json_writer w;
-	int err;
 
 	if (!c->synced)
 		return -ENOTCONN;
 	json_begin(&w, &text);
 	api_channel_encode(&w, channel);
-	err = json_finish(&w);
-	if (!err)
-		err = ws_client_send_text(c->ws, strbuf_text(&text), text.len);
-	strbuf_free(&text);
-	return err;
+	return send_text(c, &w, &text);
+}
+
+int api_client_send_budget(struct api_client *c, int line,
+			   void (*write)(const void *ctx, struct json_writer *w), const void *ctx)
+{
+	struct strbuf text = STRBUF_INIT(SEND_BUDGET_BYTES);
+	struct json_writer w;
+
+	if (!c->synced)
+		return -ENOTCONN;
+	json_begin(&w, &text);
+	json_w_obj(&w, NULL);
+	json_w_str(&w, "type", "line.budget");
+	json_w_int(&w, "line", line);
+	write(ctx, &w);
+	json_w_end(&w);
+	return send_text(c, &w, &text);
 }

@@ -263,6 +263,19 @@ bool api_channel_decode(const struct json_at *root, struct api_channel *out)
 	return read_line_number(root, &out->line) && read_channel_members(root, out);
 }
 
+bool api_budget_decode(const struct json_at *root, int *line, struct json_at *budget)
+{
+	const char *type = NULL;
+
+	if (!json_str(root, "type", &type))
+		return false;
+	if (strcmp(type, "line.budget") != 0) {
+		json_fail(root, "type", "expected line.budget, got \"%.40s\"", type);
+		return false;
+	}
+	return read_line_number(root, line) && json_obj(root, "budget", budget);
+}
+
 static bool digit_good(const char *digit)
 {
 	return digit[0] && !digit[1] && strchr("0123456789*#ABCD", digit[0]);

@@ -490,7 +490,9 @@ static int on_message(struct connection *c)
 	}
 	root = json_root(&doc);
 	json_opt_str(&root, "type", &type);
-	log_info("local API message type=%s uid=%d", log_quote(type), (int)c->uid);
+	/* what changes something is told; a figure that comes every few seconds is not */
+	log_write(strcmp(type, "line.budget") ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
+		  "local API message type=%s uid=%d", log_quote(type), (int)c->uid);
 	if (!doc.error[0])
 		s->config.on_message(s->config.user, c->id, c->uid, &root);
 	if (doc.error[0])

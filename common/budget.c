@@ -23,21 +23,29 @@ static double to_ms(int64_t ns)
 	return (double)((ns + 5000) / 10000) / 100;
 }
 
-void budget_write(struct json_writer *w, const char *name, const struct budget_share *shares,
-		  size_t count)
+int64_t budget_sum_ns(const struct budget_share *shares, size_t count)
 {
 	int64_t sum_ns = 0;
 
+	for (size_t i = 0; i < count; i++) {
+		if (shares[i].ns < 0)
+			return BUDGET_UNKNOWN;
+		sum_ns += shares[i].ns;
+	}
+	return sum_ns;
+}
+
+void budget_write(struct json_writer *w, const char *name, const struct budget_share *shares,
+		  size_t count)
+{
+	int64_t sum_ns = budget_sum_ns(shares, count);
+
 	json_w_obj(w, name);
 	for (size_t i = 0; i < count; i++) {
-		if (shares[i].ns < 0) {
+		if (shares[i].ns >= 0)
+			json_w_num(w, shares[i].name, to_ms(shares[i].ns));
+		else
 			json_w_null(w, shares[i].name);
-			sum_ns = BUDGET_UNKNOWN;
-			continue;
-		}
-		json_w_num(w, shares[i].name, to_ms(shares[i].ns));
-		if (sum_ns >= 0)
-			sum_ns += shares[i].ns;
 	}
 	if (sum_ns >= 0)
 		json_w_num(w, "sum_ms", to_ms(sum_ns));

@@ -50,6 +50,9 @@ struct budget_share {
 struct budget_share budget_share_jitter(int64_t delay_ns, int64_t jitter_ns);
 struct budget_share budget_share_playout(int64_t delay_ns, int64_t jitter_ns);
 
+/* All of them together, BUDGET_UNKNOWN if one is. */
+int64_t budget_sum_ns(const struct budget_share *shares, size_t count);
+
 /* "name":{"first_ms":20,…,"sum_ms":34.81}. What is not known is null, and so is a sum over it. */
 void budget_write(struct json_writer *w, const char *name, const struct budget_share *shares,
 		  size_t count);

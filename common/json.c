@@ -506,3 +506,14 @@ bool json_value_id(const struct json_at *at, uint64_t *out)
 {
 	return to_id(at, NULL, at->node, false, out);
 }
+
+int json_text(const struct json_at *at, struct strbuf *out)
+{
+	char *text = at->node ? cJSON_PrintUnformatted(at->node) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	strbuf_str(out, text);
+	cJSON_free(text);
+	return out->error;
+}

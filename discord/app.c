@@ -21,6 +21,7 @@
 #define EXIT_CONFIG        78
 #define TEND_NS            (100 * NS_PER_MS)
 #define TEND_IDLE_NS       NS_PER_SEC
+#define BUDGETS_EVERY_NS   (5 * NS_PER_SEC)
 #define STOP_MS            1500 /* for the close frames to leave; systemd is told 5 s */
 #define STATE_DELAY_MS     200
 #define STATE_BYTES_MAX    (64u * 1024)
@@ -167,6 +168,10 @@ static void on_tend(void *arg, uint64_t periods, int64_t now_ns)
 	(void)periods;
 	APP_EACH_LINE (app, l)
 		busy = line_ports_tend(l, now_ns) || busy;
+	if (app->bridge && now_ns >= app->budgets_at_ns) {
+		app_budgets_tell(app);
+		app->budgets_at_ns = now_ns + BUDGETS_EVERY_NS;
+	}
 	int64_t period_ns = busy ? TEND_NS : TEND_IDLE_NS;
 	if (period_ns == app->tend_ns)
 		return;

@@ -142,6 +142,20 @@ void app_line_changed(struct app *app, struct line *l)
 	tell_bridge(app, l);
 }
 
+static void write_budget(const void *ctx, struct json_writer *w)
+{
+	line_write_budget(ctx, w);
+}
+
+void app_budgets_tell(struct app *app)
+{
+	struct line *l;
+	/* one that cannot be sent now is as good in five seconds */
+	APP_EACH_LINE (app, l)
+		if (line_calls(l) > 0)
+			api_client_send_budget(app->bridge, line_number(l), write_budget, l);
+}
+
 int app_api_create(struct app *app)
 {
 	static const struct api_route routes[] = {

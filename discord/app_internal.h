@@ -51,6 +51,7 @@ struct app {
 	struct loop_timer state_timer; /* writes are coalesced */
 	struct loop_tick *tend;        /* opening ports */
 	int64_t tend_ns;
+	int64_t budgets_at_ns; /* told next */
 	struct loop_tick *watchdog;
 	unsigned unanswered_pings;
 	bool stopping, ready_told;
@@ -77,6 +78,8 @@ void app_commands_register(struct app *app);
 int app_api_create(struct app *app);
 void app_api_destroy(struct app *app);
 void app_line_changed(struct app *app, struct line *line);
+/* The delay budgets of lines that have calls, for the bridge to show with those. */
+void app_budgets_tell(struct app *app);
 
 struct line *app_line_by_guild(struct app *app, uint64_t guild_id);
 struct line *app_line_by_number(struct app *app, int number);

@@ -614,9 +614,15 @@ void line_dead(struct line *l, unsigned generation, enum voice_dead why)
 
 /* ---- figures ----------------------------------------------------------------------------- */
 
-/* What this process keeps the line's sound for, either way (common/api.h). */
-static void write_budget(const struct line *l, const struct media_line_stats *m, struct json_writer *w)
+unsigned line_calls(const struct line *l)
 {
+	return calls_active(l->calls);
+}
+
+/* What this process keeps the line's sound for, either way. */
+void line_write_budget(const struct line *l, struct json_writer *w)
+{
+	const struct media_line_stats *m = media_stats(l->host.media, l->number);
 	uint32_t lookahead = m->lookahead_frames;
 	const struct budget_share to_discord[] = {
 		{"loopback_ms", budget_ns(&m->from_loopback)},
@@ -684,7 +690,7 @@ void line_write_state(const struct line *l, struct json_writer *w)
 		json_w_num(w, "udp_rtt_ms", (double)m->udp_rtt_ns / (double)NS_PER_MS);
 	metrics_write_json(&m->lateness, w, "lateness");
 	metrics_write_json(&m->playout, w, "playout");
-	write_budget(l, m, w);
+	line_write_budget(l, w);
 	port_write_state(w, "capture", l->capture);
 	port_write_state(w, "playback", l->playback);
 }

@@ -81,6 +81,9 @@ void line_discovered(struct line *l, unsigned generation, const char *address, u
 void line_dead(struct line *l, unsigned generation, enum voice_dead why);
 
 void line_api(const struct line *l, struct api_channel *out);
+unsigned line_calls(const struct line *l);
+/* The member "budget" (common/api.h) of an object that is open. */
+void line_write_budget(const struct line *l, struct json_writer *w);
 /* The members of an object that is open. */
 void line_write_state(const struct line *l, struct json_writer *w);
 void line_write_persistent(const struct line *l, struct json_writer *w);

@@ -130,6 +130,18 @@ static const cJSON *first_of(const cJSON *o, const char *array)
 	return cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, array), 0);
 }
 
+static void budget_total(const cJSON *call, const char *way, double sum)
+{
+	const cJSON *total = cJSON_GetObjectItemCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(call, "total"), way);
+
+	if (!cJSON_IsNumber(total))
+		harness_failed("the bridge does not know the total %s", way);
+	if (fabs(total->valuedouble - sum) > 10)
+		harness_failed("the bridge's total %s is %.2f, the stages make %.2f", way,
+			       total->valuedouble, sum);
+}
+
 void call_budget(struct world *w, bool show, double *to_discord, double *to_phone)
 {
 	cJSON *bridge = world_api(w, "bridge", "GET", "/v1/state", NULL);
@@ -143,6 +155,10 @@ void call_budget(struct world *w, bool show, double *to_discord, double *to_phon
 	*to_phone = budget_sum(first_of(line, "speakers"), "to_phone", "speaker", show) +
 		    budget_sum(line, "to_phone", "bot", show) +
 		    budget_sum(call, "to_phone", "bridge", show);
+	/* the bridge shows the other's half as well, a few seconds old, and the whole */
+	budget_total(call, "to_discord_ms", *to_discord);
+	budget_total(call, "to_phone_ms", *to_phone);
+	budget_sum(cJSON_GetObjectItemCaseSensitive(call, "discord"), "to_discord", "bot by bridge", false);
 	cJSON_Delete(bridge);
 	cJSON_Delete(bot);
 }

@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct api_channel channel;
 	struct api_event event;
 	struct json_doc doc;
-	struct json_at root;
+	struct json_at root, budget;
+	int line;
 
 	if (json_parse(&doc, (const char *)data, size, NULL) < 0) {
 		if (!doc.error[0])
@@ -90,6 +91,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		api_snapshot_free(&snapshot);
 	doc.error[0] = '\0';
 	api_channel_decode(&root, &channel);
+	doc.error[0] = '\0';
+	if (api_budget_decode(&root, &line, &budget)) {
+		struct strbuf text = STRBUF_INIT(1 << 20);
+
+		json_text(&budget, &text);
+		strbuf_free(&text);
+	}
 	doc.error[0] = '\0';
 	if (api_event_decode(&root, &event))
 		round_trip(&event);

@@ -163,6 +163,35 @@ static void test_line_channel_golden(void)
 	check_written(&b, &w, text);
 }
 
+/* The reader keeps what the writer's budget has, word for word, and takes the sums out of it. */
+static void test_line_budget_golden(void)
+{
+	struct strbuf b = STRBUF_INIT(8192);
+	struct json_doc doc;
+	struct json_at root, budget, way;
+	double sum = 0;
+	int line = -1;
+	char *text = read_golden("line-budget.json");
+
+	CHECK_INT(json_parse(&doc, text, strlen(text), NULL), 0);
+	root = json_root(&doc);
+	CHECK(api_budget_decode(&root, &line, &budget));
+	CHECK_INT(line, 1);
+	CHECK(json_obj(&budget, "to_discord", &way) && json_num(&way, "sum_ms", &sum));
+	CHECK_NEAR(sum, 3.64, 0);
+	CHECK_INT(json_text(&budget, &b), 0);
+	CHECK(strstr(text, strbuf_text(&b)) && b.len > 300);
+	json_free(&doc);
+	strbuf_free(&b);
+	static const char bad[] = "{\"type\":\"line.budget\",\"line\":1,\"budget\":[1]}";
+
+	CHECK_INT(json_parse(&doc, bad, strlen(bad), NULL), 0);
+	root = json_root(&doc);
+	CHECK(!api_budget_decode(&root, &line, &budget));
+	CHECK_STR(doc.error, "budget: expected object, got array");
+	json_free(&doc);
+}
+
 static void test_bad_messages_name_the_field(void)
 {
 	static const struct {
@@ -729,6 +758,7 @@ int main(void)
 	UNIT(test_discord_snapshot_golden);
 	UNIT(test_events_golden);
 	UNIT(test_line_channel_golden);
+	UNIT(test_line_budget_golden);
 	UNIT(test_bad_messages_name_the_field);
 	UNIT(test_snapshot_then_events_then_messages);
 	UNIT(test_client_waits_for_the_server_and_resynchronises);
