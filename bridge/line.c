@@ -24,7 +24,7 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
-#define STAMP_TICKS   41 /* the loopback's share is asked for every 205 ms: no multiple of a frame */
+#define STAMP_TICKS   11 /* the loopback's share is asked for every 55 ms: no multiple of a frame */
 #define CAPTURE_IDLE_NS (25 * NS_PER_MS) /* a capture that gave nothing for so long is not failing quietly */
 
 struct leg {
@@ -303,7 +303,9 @@ static void follow_the_clock(struct line *line, int64_t wake_ns)
 		line->behind_ns = INT64_MAX;
 		line->behind_ticks = 0;
 	}
-	if (error < GAP_NS && error > -GAP_NS)
+	/* however far nominal times are ahead, as after a first tick that came late: sound that has not
+	 * come yet would be asked for in every block */
+	if (error < GAP_NS)
 		line->pull_ns += error / 64;
 }
 

@@ -27,7 +27,8 @@
 #define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
 #define FIGURES_EVERY_NS NS_PER_SEC
 #define SHOWN_NS         (10 * NS_PER_SEC) /* after that the state does not show a speaker's delay any more */
-#define STAMP_BLOCKS     41 /* the loopback's share is asked for that seldom: no multiple of a frame */
+#define STAMP_BLOCKS     11 /* the loopback's share is asked for that seldom: no multiple of a frame */
+#define STAMP_PACKETS    3
 
 struct source {
 	uint32_t ssrc; /* 0: free */
@@ -434,7 +435,7 @@ static int64_t frames_ns(size_t frames)
 static void capture_stamp(struct media_line *l, int64_t now_ns)
 {
 	budget_stamp(&l->stats.framing, frames_ns(talker_holds(l->talker)));
-	if (l->stamps_out++ % STAMP_BLOCKS == 0)
+	if (l->stamps_out++ % STAMP_PACKETS == 0)
 		budget_stamp(&l->stats.from_loopback,
 			     frames_ns(port_delay_frames(l->config.capture, now_ns)));
 }

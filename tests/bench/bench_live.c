@@ -49,16 +49,9 @@ static double field(const cJSON *call, const char *name)
 	return cJSON_IsNumber(v) ? v->valuedouble : NAN;
 }
 
-/* A figure of the bridge's first call on line 0. */
 static double of_call(const char *name)
 {
-	int status;
-	cJSON *state = world_api(&W, "bridge", "GET", "/v1/state", &status);
-	const cJSON *sound = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(state, "sound"), 0);
-	const cJSON *call = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(sound, "calls"), 0);
-	double v = field(call, name);
-	cJSON_Delete(state);
-	return v;
+	return call_figure(&W, name);
 }
 
 /* Both processes' own figures, to stderr: where a delay comes from. */

@@ -130,6 +130,16 @@ static const cJSON *first_of(const cJSON *o, const char *array)
 	return cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, array), 0);
 }
 
+double call_figure(struct world *w, const char *name)
+{
+	cJSON *state = world_api(w, "bridge", "GET", "/v1/state", NULL);
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(first_of(first_of(state, "sound"), "calls"), name);
+	double figure = cJSON_IsNumber(v) ? v->valuedouble : NAN;
+
+	cJSON_Delete(state);
+	return figure;
+}
+
 static void budget_total(const cJSON *call, const char *way, double sum)
 {
 	const cJSON *total = cJSON_GetObjectItemCaseSensitive(

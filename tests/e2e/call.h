@@ -32,6 +32,8 @@ void call_chirps(struct world *w, const char *name, const char *member_name);
 void call_chirps_end(struct world *w, const char *name, const char *member_name,
 		     struct delays *to_discord, struct delays *to_phone);
 
+/* A figure of the bridge's first call on line 0; NAN if there is none. */
+double call_figure(struct world *w, const char *name);
 /* What both processes say of the delay of line 0's first call now, each way: the sums of their
  * stages, in ms. With `show` each stage is printed. */
 void call_budget(struct world *w, bool show, double *to_discord, double *to_phone);

@@ -348,6 +348,33 @@ static void test_speech_level(void)
 	speech_level_dbov = 0;
 }
 
+/*
+ * The first tick of a line comes late (a call begins with work of other kinds): the blocks' nominal times
+ * must not stay ahead of the wake-ups for it, or the beginning of every packet that comes in between would
+ * be made up, for the whole call.
+ */
+static void test_a_late_first_tick_is_forgotten(void)
+{
+	for (int phase = 0; phase < 10; phase++) {
+		struct leg_stats before, after;
+
+		setup("silence");
+		struct caller *a = join(1013, 0.2);
+
+		a->next_ns = now + 20 * MS + phase * MS / 2;
+		now += 4900000;
+		line_tick(line, now);
+		now += 100000;
+		run_ms(45000); /* the delay has come down from 40 ms by 1 ms a second */
+		leg_stats(a->leg, &before);
+		CHECK(before.playout.delay_ns < 6 * MS);
+		run_ms(5000);
+		leg_stats(a->leg, &after);
+		CHECK_INT(after.playout.concealed - before.playout.concealed, 0);
+		CHECK_NEAR(budget_ns(&line_budget(line)->mixing), LINE_TICK_NS, 0.2 * MS);
+	}
+}
+
 /* The shares of the delay that a line stamps, each where it can be told from outside what it must be. */
 static void test_budget(void)
 {
@@ -398,6 +425,7 @@ int main(void)
 	UNIT(test_stops_when_empty);
 	UNIT(test_outgoing_follows_his_clock);
 	UNIT(test_speech_level);
+	UNIT(test_a_late_first_tick_is_forgotten);
 	UNIT(test_budget);
 	UNIT(test_many_legs);
 	setup("silence");
