@@ -26,6 +26,7 @@
 #define KEEPALIVE_LOST_NS   (15 * NS_PER_SEC)
 #define STUCK_NS            (5 * NS_PER_SEC)
 #define DEAD_EVERY_NS       (8 * NS_PER_SEC) /* a repair, and then one keepalive to prove it */
+#define REFUSED_EVERY_NS    (2 * NS_PER_SEC) /* a repair; the next packets prove it */
 #define STUCK_PACKETS       50 /* fewer undecipherable packets prove nothing */
 #define RECEIVE_BUFFER      (512 * 1024)
 #define RECEIVE_BURST       256 /* packets a call, so that a flood cannot hold the thread */
@@ -152,7 +153,8 @@ bool voice_udp_has_key(const struct voice_udp *u)
 /* Said again only when the repair that it asked for has had its time. */
 static void dead(struct voice_udp *u, enum voice_dead why, int64_t now_ns)
 {
-	if (u->dead_said_ns && now_ns - u->dead_said_ns < DEAD_EVERY_NS)
+	int64_t every_ns = why == VOICE_DEAD_REFUSED ? REFUSED_EVERY_NS : DEAD_EVERY_NS;
+	if (u->dead_said_ns && now_ns - u->dead_said_ns < every_ns)
 		return;
 	u->dead_said_ns = now_ns;
 	u->ops->on_dead(u->ctx, u->generation, why);

@@ -24,7 +24,8 @@ while read -r target sources; do
 		awk '$NF ~ /^[0-9.-]+%?$/ && $1 ~ /\.c$/ { print $1, $8, $9 }')
 	while read -r file lines missed; do
 		[ -n "$file" ] || continue
-		awk "BEGIN { printf \"%-14s %-34s %6.1f%% of %4d lines\\n\", \"$target\", \"${file#"$PWD"/}\", \
+		for f in "${files[@]}"; do [ "${f##*/}" != "${file##*/}" ] || file=$f; done
+		awk "BEGIN { printf \"%-14s %-34s %6.1f%% of %4d lines\\n\", \"$target\", \"$file\", \
 			$lines ? 100 * ($lines - $missed) / $lines : 0, $lines }"
 		sum=$((sum + lines - missed)) all=$((all + lines))
 	done <<<"$report"
