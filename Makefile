@@ -268,10 +268,11 @@ install: all
 	install -d $(DESTDIR)$(UNITDIR)
 	for unit in bridge/loopline-bridge.service bridge/loopline-bridge.socket \
 	            discord/loopline-discord.service; do \
-	  sed 's,/usr/bin/loopline,$(PREFIX)/bin/loopline,' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
+	  sed 's,/usr/\(bin\|lib\)/loopline,$(PREFIX)/\1/loopline,' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
 	  chmod 644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; done
 	$(call put,common/sysusers.conf,$(PREFIX)/lib/sysusers.d/loopline.conf)
 	$(call put,common/tmpfiles.conf,$(PREFIX)/lib/tmpfiles.d/loopline.conf)
+	install -D -m 755 alsa/ipc-leftovers.sh $(DESTDIR)$(PREFIX)/lib/loopline/ipc-leftovers
 	$(call put,alsa/modules-load.conf,$(PREFIX)/lib/modules-load.d/loopline.conf)
 	$(call put,alsa/modprobe.conf,/usr/lib/modprobe.d/loopline.conf)
 	$(call put,alsa/70-loopline.rules,/usr/lib/udev/rules.d/70-loopline.rules)
