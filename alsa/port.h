@@ -129,6 +129,11 @@ void port_start(struct port *port, int64_t now_ns);
  * stays open and costs nothing: no timer, no wake-up. Idempotent. */
 void port_stop(struct port *port);
 
+/* For a port that is stopped: notices that its device has gone, as the others do when they are used.
+ * Otherwise a card that was taken away would wait for an idle line to let go of it, and could not
+ * come back. Cheap; once in some seconds. */
+void port_check(struct port *port, int64_t now_ns);
+
 /* Playback. How many frames to write now, a multiple of block_frames: normally one block for
  * each tick of that length, 0 when enough is queued, more when ticks were missed. It works the
  * same while the device is away (against now_ns), so the owner's media time never stops.

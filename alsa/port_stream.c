@@ -151,6 +151,12 @@ void port_stop(struct port *p)
 	p->running = false;
 }
 
+void port_check(struct port *p, int64_t now_ns)
+{
+	if (port_is_open(p) && !p->running && snd_pcm_state(p->pcm) == SND_PCM_STATE_DISCONNECTED)
+		give_up(p, now_ns);
+}
+
 /* ---- playback ----------------------------------------------------------------------------- */
 
 /* What is queued; negative while the pace of an absent device is behind the clock. */

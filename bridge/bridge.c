@@ -141,6 +141,9 @@ static void on_watch(void *arg)
 {
 	struct bridge *b = arg;
 
+	for (int n = 0; n < SETTINGS_MAX_LINES; n++)
+		if (b->line[n])
+			line_check(b->line[n], clock_mono_ns());
 	opener_check(b->opener);
 	loop_timer_set(b->loop, &b->watch, WATCH_MS, on_watch, b);
 }

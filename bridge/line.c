@@ -488,6 +488,12 @@ static void sweep(struct line *line)
 	}
 }
 
+void line_check(struct line *line, int64_t now_ns)
+{
+	port_check(line->phone, now_ns);
+	port_check(line->discord, now_ns);
+}
+
 bool line_tick(struct line *line, int64_t now_ns)
 {
 	struct port_stats port;

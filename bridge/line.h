@@ -51,6 +51,8 @@ bool line_connected(const struct line *line);
  * returns true; false: nothing is running, the PCMs are stopped.
  */
 bool line_tick(struct line *line, int64_t now_ns);
+/* Now and then while there are no ticks: whether the PCMs are still there. */
+void line_check(struct line *line, int64_t now_ns);
 
 /* What the line's own stages keep sound for; one call's budget is its leg's and these. */
 struct line_budget {

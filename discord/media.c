@@ -230,6 +230,9 @@ static void *audio_thread(void *arg)
 		now_ns = woken_ns = clock_mono_ns();
 		if (fds[0].revents) {
 			drain(m->wake_audio);
+			if (m->answers != m->pings)
+				for (int i = 0; i < m->slot_count; i++)
+					media_line_check(m->slots[i].sound, now_ns);
 			m->answers = m->pings;
 			if (!commands_run(m, now_ns))
 				return NULL;

@@ -601,6 +601,12 @@ void media_line_receive(struct media_line *l, int64_t now_ns)
 	wants_update(l, now_ns); /* somebody began to speak */
 }
 
+void media_line_check(struct media_line *l, int64_t now_ns)
+{
+	port_check(l->config.capture, now_ns);
+	port_check(l->config.playback, now_ns);
+}
+
 int64_t media_line_step(struct media_line *l, int64_t now_ns)
 {
 	if (!l->path)

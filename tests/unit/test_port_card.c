@@ -181,6 +181,54 @@ static void test_card_poll_means_frames(void)
 	port_destroy(in);
 }
 
+/* dmix's is one too: ready must mean that a period fits. */
+static void test_card_poll_means_room(void)
+{
+	struct port *out = open_port("phone:4", PORT_PLAYBACK);
+	static const int16_t block[384];
+	int64_t start = test_now_ns();
+	struct pollfd fds[4];
+	size_t sent = 0;
+
+	port_start(out, start);
+	CHECK_INT(port_write(out, block, 384, start), 0);
+	for (int i = 0; i < 600 && sent < 48000; i++) {
+		unsigned n = port_poll_fill(out, fds, 4);
+
+		CHECK(n >= 1);
+		CHECK(poll(fds, n, 2000) > 0);
+		if (!port_poll_ready(out, fds, n))
+			continue;
+		CHECK_INT(port_write(out, block, 384, test_now_ns()), 0);
+		sent += 384;
+	}
+	CHECK(sent >= 48000);
+	CHECK_INT(stats_of(out).dropped_frames, 0);
+	/* a second's worth, less what the buffer took at once */
+	CHECK(test_now_ns() - start > 850 * MS);
+	port_destroy(out);
+}
+
+/* Whoever holds one end decides for the other: a stranger's bare handle cannot change our format. */
+static void test_card_format_is_pinned(void)
+{
+	static const char record[] = "arecord -q -D hw:20,1,3 -r 48000 -d 1 -f %s -c %d /dev/null";
+	struct port *out = open_port("phone:3", PORT_PLAYBACK);
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), record, "S32_LE", 1);
+	CHECK(system(cmd) != 0);
+	snprintf(cmd, sizeof(cmd), record, "S16_LE", 2);
+	CHECK(system(cmd) != 0);
+	snprintf(cmd, sizeof(cmd), record, "S16_LE", 1);
+	CHECK_INT(system(cmd), 0);
+	CHECK(port_is_open(out));
+	port_destroy(out);
+	/* it was the pin, not the card */
+	snprintf(cmd, sizeof(cmd), record, "S32_LE", 2);
+	CHECK_INT(system(cmd), 0);
+}
+
 /* Open but not started: the process sleeps. */
 static void test_card_idle_costs_nothing(void)
 {
@@ -203,6 +251,7 @@ static void test_card_disappears_and_comes_back(void)
 {
 	struct port *out = open_port("phone:6", PORT_PLAYBACK);
 	struct port *in = open_port("phone:6", PORT_CAPTURE);
+	struct port *idle[] = {open_port("phone:5", PORT_PLAYBACK), open_port("phone:5", PORT_CAPTURE)};
 	struct run r = {0};
 	int64_t until;
 	uint64_t sent;
@@ -219,6 +268,14 @@ static void test_card_disappears_and_comes_back(void)
 		run_ticks(&r, out, in, 50);
 	CHECK(!port_is_open(out) && !port_is_open(in));
 	CHECK_INT(stats_of(out).losses, 1);
+	/* the card waits for all handles, also those of lines that nobody uses */
+	for (int i = 0; i < 2; i++) {
+		CHECK(port_is_open(idle[i]));
+		port_check(idle[i], test_now_ns());
+		CHECK(!port_is_open(idle[i]));
+		CHECK(port_open(idle[i], test_now_ns()) < 0);
+		port_destroy(idle[i]);
+	}
 	sent = r.sent;
 	run_ticks(&r, out, in, 300);
 	CHECK(r.sent > sent); /* media time goes on */
@@ -250,6 +307,8 @@ int main(void)
 	UNIT(test_card_late_owner_recovers);
 	UNIT(test_card_reader_that_falls_behind);
 	UNIT(test_card_poll_means_frames);
+	UNIT(test_card_poll_means_room);
+	UNIT(test_card_format_is_pinned);
 	UNIT(test_card_idle_costs_nothing);
 	UNIT(test_card_disappears_and_comes_back);
 	return unit_done();
