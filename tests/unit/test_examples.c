@@ -287,6 +287,9 @@ static void test_filter_in_between(void)
 	if (status != 124)
 		UNIT_FAIL("the filter ended by itself with %d: %s", status,
 			  cable_env_text(cable_env_file("filter.log")));
+	/* on the card time is the machine's own: what is late there is the example's fault */
+	if (installed && strstr(cable_env_text(cable_env_file("filter.log")), "underrun"))
+		UNIT_FAIL("the filter ran dry: %s", cable_env_text(cable_env_file("filter.log")));
 	raw = file_level("before.wav", 1, 0, 50);
 	clean = file_level("after.wav", 1, 0, 50);
 	CHECK(raw > 7000);
