@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 awk -F'|' '
 function source(p,   f) {
-	f = (p ~ /^e2e_/ ? "tests/e2e/" p "_main.c" : "tests/unit/" p ".c")
+	f = (p ~ /^(e2e|vm)_/ ? "tests/e2e/" p "_main.c" : "tests/unit/" p ".c")
 	if (!(p in text)) {
 		text[p] = ""
 		while ((getline line < f) > 0) text[p] = text[p] line "\n"
@@ -18,7 +18,7 @@ function source(p,   f) {
 	while (match(rest, /`[^`]+`/)) {
 		t = substr(rest, RSTART + 1, RLENGTH - 2); rest = substr(rest, RSTART + RLENGTH)
 		if (t ~ /^tests\// || t ~ /^(listen_needs_voice)$/) continue
-		if (match(t, /^(test|e2e)_[a-z0-9_]+/)) {
+		if (match(t, /^(test|e2e|vm)_[a-z0-9_]+/)) {
 			first = substr(t, 1, RLENGTH)
 			if (first == t || substr(t, RLENGTH + 1) ~ /^[: ]/) {
 				if (source(first) != "") {

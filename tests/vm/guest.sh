@@ -18,7 +18,7 @@ failed=0
 warm() {
 	local lib dir program programs="aplay arecord sox setpriv timeout xargs sed grep journalctl systemctl
 		systemd-analyze udevadm pulseaudio pactl paplay parecord pipewire wireplumber pw-cat pw-cli
-		dbus-daemon dbus-run-session loopline-bridge loopline-discord
+		dbus-daemon dbus-run-session awk id ipcrm install modprobe loopline-bridge loopline-discord
 		$bin/test_port_card $bin/test_examples $bin/bench_pcm $bin/tone_level
 		$bin/vm_call $bin/sim_twilio $bin/sim_discord $bin/dave_member"
 	lib=$(ldd "$(command -v aplay)" | sed -n 's/.*=> \(.*\)\/libasound.so.2 .*/\1/p')
@@ -33,6 +33,10 @@ warm() {
 	done
 }
 
+# Lines of the programs inside are passed on, and their figures.
+inside='s/^(ok|skip|not ok) test_/\1 vm_test_/p; /^# /p'
+exec 9>&1
+
 run() { # run NAME LIMIT: a test, with a time limit
 	case $1 in *$only*) ;; *) return ;; esac
 	local start=$SECONDS status
@@ -45,8 +49,6 @@ run() { # run NAME LIMIT: a test, with a time limit
 		wait $pid; status=$?
 	fi
 	cp "$work/$1.log" "$results/"
-	# lines of the programs inside are passed on, and their figures
-	local inside='s/^(ok|skip|not ok) test_/\1 vm_test_/p; /^# /p'
 	case $status in
 	0) sed -nE "$inside" "$work/$1.log"; echo "ok vm_$1" ;;
 	77) echo "skip vm_$1: $(tail -n 1 "$work/$1.log")" ;;
@@ -77,6 +79,27 @@ test_card_belongs_to_the_group() {
 	udevadm info /sys/class/sound/card20 | grep -x 'E: PULSE_IGNORE=1'
 	udevadm info /sys/class/sound/card20 | grep -x 'E: ACP_IGNORE=1'
 	[ "$(stat -c '%U:%G %a' /run/loopline)" = "loopline:loopline 2750" ]
+}
+
+# What `make install` puts where, the units as systemd reads them, the man pages as man does.
+test_what_is_installed() {
+	local file lib
+	lib=$(ldd "$(command -v aplay)" | sed -n 's/.*=> \(.*\)\/libasound.so.2 .*/\1/p')
+	for file in /usr/bin/loopline-{bridge,discord} /usr/lib/loopline/ipc-leftovers \
+		"$lib/alsa-lib/libasound_module_pcm_cable.so" /etc/alsa/conf.d/60-loopline.conf \
+		/usr/lib/systemd/system/loopline-{bridge.service,bridge.socket,discord.service} \
+		/usr/lib/{sysusers.d,tmpfiles.d,modules-load.d,modprobe.d}/loopline.conf \
+		/usr/lib/udev/rules.d/70-loopline.rules \
+		/usr/share/doc/loopline/examples/{asound.conf.example,loopline.conf.example,cable-only.conf} \
+		/usr/share/man/man8/loopline-{bridge,discord}.8 /usr/share/man/man5/{loopline.conf,alsa-cable}.5; do
+		[ -s "$file" ] || { echo "no $file"; return 1; }
+		case $file in
+		*/man/*) grep -q '^\.SH NAME' "$file" || { echo "$file is no man page"; return 1; } ;;
+		*/bin/*|*ipc-leftovers) [ -x "$file" ] ;;
+		esac
+	done
+	systemd-analyze verify --man=no loopline-bridge.service loopline-bridge.socket loopline-discord.service
+	! grep -E '^RuntimeDirectory=|^Environment=.*(TOKEN|KEY)' /usr/lib/systemd/system/loopline-*
 }
 
 # ---- users ---------------------------------------------------------------------------------
@@ -143,6 +166,8 @@ verdict() { grep -q '^ok' "$1" && [ "$(grep -c '^not ok' "$1")" -eq 0 ]; }
 refused() { if "$@"; then echo "not refused: $*"; return 1; fi; } # set -e does not look at "! command"
 test_ports_on_the_card() { cd "$top"; program env LOOPLINE_CARD=1 "$bin/test_port_card"; }
 test_examples_on_the_card() { cd "$top"; program as alice env LOOPLINE_EXAMPLES=installed "$bin/test_examples"; }
+# On the cable as well: here PulseAudio and PipeWire are there for certain.
+test_examples_on_the_cable() { cd "$top"; program as alice env BUILD="$build" "$bin/test_examples"; }
 
 # Figures, not a verdict: what the card costs, with the periods of asound.conf.example and two others.
 test_delay_on_the_card() {
@@ -161,12 +186,13 @@ test_delay_on_the_card() {
 	done
 }
 
-# Both services under systemd, with the sandbox around them; its lines are passed on as they are.
+# Both services under systemd, with the sandbox around them; its lines are passed on as they come.
 test_services_under_systemd() {
 	cd "$top"
 	local status=0
-	BUILD=$build timeout 560 "$bin/vm_call" >"$work/vm_call.out" 2>"$work/vm_call.err" || status=$?
-	cat "$work/vm_call.out"
+	BUILD=$build timeout 560 "$bin/vm_call" 2>"$work/vm_call.err" | tee "$work/vm_call.out" |
+		sed -unE "$inside" >&9
+	status=${PIPESTATUS[0]}
 	cp -r /tmp/loopline-vm-call "$results/" 2>/dev/null || true
 	journalctl -b --no-pager -u 'loopline-*' >"$work/journal" 2>&1 || true
 	[ $status -eq 0 ] || echo "not ok test_vm_call: ended with status $status (124: out of time)"
@@ -175,11 +201,13 @@ test_services_under_systemd() {
 
 warm
 run card_belongs_to_the_group 60
+run what_is_installed 60
 run members_record_and_play 90
 run others_are_refused 60
 run death_of_the_first_opener 90
 run ports_on_the_card 180
 run examples_on_the_card 240
+run examples_on_the_cable 240
 run delay_on_the_card 180
 run services_under_systemd 600
 cp -r $work/. "$results/" 2>/dev/null || true

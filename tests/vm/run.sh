@@ -6,8 +6,8 @@
 # The machine's root is this machine's, read-only, with what `make install` makes laid over it; see
 # boot.sh. Prints one "ok", "not ok" or "skip" line a test, and "N passed, N failed, N skipped" last.
 # Where no virtual machine can be had there is one skipped test, with the reason.
-# VM_LIMIT (seconds, 1200) bounds the run; VM_ONLY=part of a name chooses tests, VM_PART among those of the
-# services. Recordings and logs stay in BUILD/vm.
+# VM_LIMIT (seconds, 1200) bounds the run; VM_ONLY=part of a name chooses tests, VM_PART="part of a name,
+# another" among those of the services. Recordings and logs stay in BUILD/vm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C.UTF-8
@@ -60,7 +60,7 @@ cat >"$work/conf" <<X
 top=$PWD
 build=$build
 only=${VM_ONLY:-}
-export VM_PART=${VM_PART:-}
+export VM_PART="${VM_PART:-}"
 X
 # Clients of the worked examples; where they cannot be had those examples are skipped in there.
 lower=$(tests/vm/packages.sh pulseaudio pulseaudio-utils pipewire wireplumber 2>"$work/packages.err") || lower=
