@@ -75,10 +75,24 @@ bool footprint_peak_ok(const struct footprint_life *life)
 	       now->fds <= m.fds + FOOTPRINT_PEAK_FDS;
 }
 
+/* At how many looks of [from, to) is own memory more than ever before? */
+static size_t new_maxima(const struct footprint_life *life, size_t from, size_t to)
+{
+	size_t count = 0;
+	long most = 0;
+
+	for (size_t i = 0; i < to; i++)
+		if (life->looks[i].anon_kb > most) {
+			most = life->looks[i].anon_kb;
+			count += i >= from;
+		}
+	return count;
+}
+
 bool footprint_flat(const struct footprint_life *life, char *text, size_t len)
 {
 	const struct footprint *l = life->looks;
-	size_t n = life->count, middle = FOOTPRINT_WARM + (n - FOOTPRINT_WARM) / 2;
+	size_t n = life->count, middle, rises;
 	struct footprint first, second;
 
 	if (!n) {
@@ -91,16 +105,18 @@ bool footprint_flat(const struct footprint_life *life, char *text, size_t len)
 			 l[n - 1].fds);
 		return true;
 	}
+	middle = FOOTPRINT_WARM + (n - FOOTPRINT_WARM) / 2;
 	first = least(life, FOOTPRINT_WARM, middle);
 	second = least(life, middle, n);
+	rises = new_maxima(life, middle, n);
 	snprintf(text, len,
 		 "%zu looks: start PSS %ld kB (own %ld), %d descriptors; after warm-up %ld (%ld), %d; end "
-		 "%ld (%ld), %d; least of both halves %ld -> %ld (%ld -> %ld), %d -> %d",
+		 "%ld (%ld), %d; least of both halves %ld -> %ld (%ld -> %ld), %d -> %d; new maxima %zu of %zu",
 		 n, l[0].pss_kb, l[0].anon_kb, l[0].fds, l[FOOTPRINT_WARM].pss_kb,
 		 l[FOOTPRINT_WARM].anon_kb, l[FOOTPRINT_WARM].fds, l[n - 1].pss_kb, l[n - 1].anon_kb,
 		 l[n - 1].fds, first.pss_kb, second.pss_kb, first.anon_kb, second.anon_kb, first.fds,
-		 second.fds);
-	return second.anon_kb <= first.anon_kb + FOOTPRINT_GROWTH_ANON_KB &&
+		 second.fds, rises, n - middle);
+	return 2 * rises < n - middle && second.anon_kb <= first.anon_kb + FOOTPRINT_GROWTH_ANON_KB &&
 	       second.pss_kb <= first.pss_kb + FOOTPRINT_GROWTH_PSS_KB &&
 	       second.fds <= first.fds + FOOTPRINT_GROWTH_FDS;
 }
