@@ -102,6 +102,8 @@ void leveller_run(struct leveller *l, float *left, float *right, unsigned frames
 	float p = power(left, right, frames), dt = (float)frames / RATE;
 	float before_db = l->applied, to_db = l->gain_db;
 
+	if (!isfinite(p)) /* of garbage nothing is learnt: a mean would never be rid of it */
+		return;
 	l->quiet_s = is_speech(l, p, dt) ? 0 : l->quiet_s + dt;
 	if (l->quiet_s < HANG_S)
 		learn(l, p, dt);
@@ -109,7 +111,7 @@ void leveller_run(struct leveller *l, float *left, float *right, unsigned frames
 			  (l->quiet_s >= HOLD_S && l->envelope < QUIET_BELOW * l->level)))
 		to_db = 0;
 	l->applied = approach(before_db, to_db, OPEN_DB_S * dt, CLOSE_DB_S * dt);
-	if (before_db == 0 && l->applied == 0)
+	if (before_db == 0 && l->applied == 0 && l->peak.gain == 1)
 		return;
 	float from = powf(10, before_db / 20), to = powf(10, l->applied / 20);
 

@@ -37,7 +37,8 @@ struct leveller {
 /* target_dbov: -36 .. -16; telephone networks are planned for -26. */
 void leveller_init(struct leveller *l, float target_dbov);
 
-/* A block at 48 kHz, usually 5 ms; right is NULL for mono. Two channels get one gain. */
+/* A block at 48 kHz, usually 5 ms; right is NULL for mono. Two channels get one gain. A block that
+ * holds NaN or infinities is left as it is. */
 void leveller_run(struct leveller *l, float *left, float *right, unsigned frames);
 
 /* The gain found for this voice. */

@@ -241,6 +241,60 @@ static void test_two_channels(void)
 		CHECK_NEAR(y[i] / 2, right[i], 1e-6);
 }
 
+/* One block of NaN or infinities, on either side, and all goes on as if it had not been. */
+static void test_garbage_is_forgotten(void)
+{
+	static const float bad[] = {NAN, INFINITY, -INFINITY, 1e30f};
+
+	make_voice(0, -36, -90);
+	for (int k = 0; k < 8; k++) {
+		struct leveller l, clean;
+
+		leveller_init(&l, TARGET);
+		leveller_init(&clean, TARGET);
+		for (int i = 0; i < N; i += BLOCK) {
+			float left[2][BLOCK], other[2][BLOCK] = {{0}};
+
+			for (int c = 0; c < 2; c++)
+				memcpy(left[c], x + i, sizeof left[c]);
+			leveller_run(&clean, left[0], other[0], BLOCK);
+			leveller_run(&l, left[1], other[1], BLOCK);
+			CHECK_MEM(left[0], left[1], sizeof left[0]);
+			if (i % RATE)
+				continue;
+			memset(left, 0, sizeof left);
+			left[k % 2][77] = bad[k / 2];
+			leveller_run(&l, left[0], left[1], BLOCK);
+		}
+		CHECK(leveller_gain_db(&clean) > 8);
+		CHECK_NEAR(leveller_gain_db(&l), leveller_gain_db(&clean), 0);
+	}
+}
+
+/* A crash beyond full scale (a decoder may give that) after words that were lifted by 12 dB, and then a
+ * pause: the limiter, still down when the lift has been taken back, lets go slowly as ever. */
+static void test_limiter_lets_go_slowly(void)
+{
+	struct leveller l;
+	double before = 0;
+
+	make_voice(0, -48, -90);
+	for (int i = 0; i < N; i++)
+		if (i >= 15 * RATE)
+			x[i] = (i < 15 * RATE + RATE / 50 ? 3.0f : 2e-4f) *
+			       sinf(2 * (float)M_PI * 400 * (float)i / RATE);
+	leveller_init(&l, TARGET);
+	level_it(&l);
+	for (int i = 15 * RATE + RATE / 10; i < 19 * RATE; i += BLOCK) {
+		double gain = signal_rms_dbfs(y + i, BLOCK) - signal_rms_dbfs(x + i, BLOCK);
+
+		if (i > 15 * RATE + RATE / 10)
+			CHECK_NEAR(gain, before, 0.4);
+		before = gain;
+	}
+	CHECK_NEAR(before, 0, 0.01);
+}
+
 int main(void)
 {
 	UNIT(test_voices_20_db_apart);
@@ -251,5 +305,7 @@ int main(void)
 	UNIT(test_nothing_clips);
 	UNIT(test_silence_stays_silence);
 	UNIT(test_two_channels);
+	UNIT(test_garbage_is_forgotten);
+	UNIT(test_limiter_lets_go_slowly);
 	return unit_done();
 }
