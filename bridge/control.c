@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alsa/stage.h"
 #include "bridge/bridge_internal.h"
 #include "common/api.h"
 #include "common/clock.h"
@@ -89,8 +90,8 @@ static void write_budget(struct json_writer *w, const struct channel *channel, c
 	int64_t delay_ns = leg->playout.delay_ns, jitter_ns = leg->playout.jitter_ns;
 	const struct budget_share to_discord[] = {
 		{"framing_ms", leg->framing_in_ns},
-		budget_share_jitter(delay_ns, jitter_ns),
-		budget_share_playout(delay_ns, jitter_ns),
+		stage_share_jitter(delay_ns, jitter_ns),
+		stage_share_playout(delay_ns, jitter_ns),
 		{"resampling_ms", leg->playout.resampler_ns},
 		{"mixing_ms", budget_ns(&shared->mixing)},
 		{"loopback_ms", budget_ns(&shared->to_loopback)},

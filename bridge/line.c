@@ -11,6 +11,7 @@
 #include "alsa/leveller.h"
 #include "alsa/mixer.h"
 #include "alsa/resampler.h"
+#include "alsa/stage.h"
 #include "bridge/pace.h"
 #include "common/clock.h"
 
@@ -24,7 +25,6 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
-#define STAMP_TICKS   11 /* the loopback's share is asked for every 55 ms: no multiple of a frame */
 #define CAPTURE_IDLE_NS (25 * NS_PER_MS) /* a capture that gave nothing for so long is not failing quietly */
 
 struct leg {
@@ -83,6 +83,7 @@ struct line {
 	int64_t last_tick_ns;
 	struct line_stats stats;
 	struct line_budget budget;
+	struct stage_turn stamp_phone, stamp_discord;
 };
 
 int line_create(struct line **out, int number, const char *phone_pcm, const char *discord_pcm)
@@ -180,16 +181,6 @@ void line_stats(const struct line *line, struct line_stats *out)
 const struct line_budget *line_budget(const struct line *line)
 {
 	return &line->budget;
-}
-
-static int64_t frames_ns(size_t frames)
-{
-	return (int64_t)frames * NS_PER_SEC / RATE;
-}
-
-static bool stamps_now(const struct line *line)
-{
-	return line->stats.ticks % STAMP_TICKS == 0;
 }
 
 /* ---- callers to "phone" --------------------------------------------------------------------- */
@@ -318,9 +309,8 @@ static void write_phone(struct line *line, int64_t now_ns)
 	if (due > BLOCKS_MAX)
 		due = BLOCKS_MAX;
 	follow_the_clock(line, now_ns - (int64_t)(due - 1) * LINE_TICK_NS);
-	if (stamps_now(line))
-		budget_stamp(&line->budget.to_loopback,
-			     frames_ns(port_delay_frames(line->phone, now_ns)));
+	stage_stamp_port(&line->budget.to_loopback, &line->stamp_phone, STAGE_EVERY_BLOCK, line->phone,
+			 now_ns);
 	for (size_t i = 0; i < due; i++) {
 		line->pull_ns += LINE_TICK_NS;
 		/* the block's first sample was due a tick before its last */
@@ -386,7 +376,7 @@ static void leg_hear(struct leg *leg, const float *in, unsigned n, uint64_t ring
 		leg->out[leg->out_fill++] = ulaw[i];
 		if (leg->out_fill == G711_FRAME_BYTES) {
 			budget_stamp(&leg->framing_out,
-				     frames_ns((made - 1 - i) * (RATE / G711_RATE_HZ) + later));
+				     stage_frames_ns((made - 1 - i) * (RATE / G711_RATE_HZ) + later));
 			leg_emit(leg, now_ns);
 		}
 	}
@@ -443,9 +433,9 @@ static void read_discord(struct line *line, int64_t now_ns)
 	memset(in, 0, plan.silence * sizeof(float));
 	line->stats.silence_frames += plan.silence;
 	line->stats.skipped_frames += plan.skip;
-	if (stamps_now(line) && captured > 0)
-		budget_stamp(&line->budget.from_loopback,
-			     frames_ns(port_delay_frames(line->discord, now_ns)));
+	if (captured > 0)
+		stage_stamp_port(&line->budget.from_loopback, &line->stamp_discord, STAGE_EVERY_FRAME,
+				 line->discord, now_ns);
 	if (unread > total + RING_SPARE)
 		line->read = line->written - total - RING_SPARE / 3;
 

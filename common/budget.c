@@ -6,17 +6,6 @@
 
 #include "common/json.h"
 
-struct budget_share budget_share_jitter(int64_t delay_ns, int64_t jitter_ns)
-{
-	return (struct budget_share){"network_jitter_ms",
-				     jitter_ns < delay_ns ? jitter_ns : delay_ns};
-}
-
-struct budget_share budget_share_playout(int64_t delay_ns, int64_t jitter_ns)
-{
-	return (struct budget_share){"playout_ms", jitter_ns < delay_ns ? delay_ns - jitter_ns : 0};
-}
-
 /* To 10 us: more digits than a mean of so few stamps has would pretend. */
 static double to_ms(int64_t ns)
 {

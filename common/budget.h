@@ -45,11 +45,6 @@ struct budget_share {
 	int64_t ns;       /* or BUDGET_UNKNOWN */
 };
 
-/* What a playout buffer keeps sound for, in two shares: what the network's jitter asks for (its
- * 99th percentile), and the rest. */
-struct budget_share budget_share_jitter(int64_t delay_ns, int64_t jitter_ns);
-struct budget_share budget_share_playout(int64_t delay_ns, int64_t jitter_ns);
-
 /* All of them together, BUDGET_UNKNOWN if one is. */
 int64_t budget_sum_ns(const struct budget_share *shares, size_t count);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "alsa/port.h"
+#include "alsa/stage.h"
 #include "common/clock.h"
 #include "common/http_client.h"
 #include "common/log.h"
@@ -642,8 +643,8 @@ void line_write_budget(const struct line *l, struct json_writer *w)
 		const struct media_voice *v = &m->voices[i];
 		const struct budget_share shares[] = {
 			{"framing_ms", v->framing_ns},
-			budget_share_jitter(v->delay_ns, v->jitter_ns),
-			budget_share_playout(v->delay_ns, v->jitter_ns),
+			stage_share_jitter(v->delay_ns, v->jitter_ns),
+			stage_share_playout(v->delay_ns, v->jitter_ns),
 			{"resampling_ms", v->resampling_ns},
 		};
 		if (v->user_id == 0)

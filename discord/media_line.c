@@ -11,6 +11,7 @@
 
 #include "alsa/mixer.h"
 #include "alsa/port.h"
+#include "alsa/stage.h"
 #include "common/clock.h"
 #include "discord/dave/media.h"
 #include "discord/rtp.h"
@@ -27,8 +28,6 @@
 #define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
 #define FIGURES_EVERY_NS NS_PER_SEC
 #define SHOWN_NS         (10 * NS_PER_SEC) /* after that the state does not show a speaker's delay any more */
-#define STAMP_BLOCKS     11 /* the loopback's share is asked for that seldom: no multiple of a frame */
-#define STAMP_PACKETS    3
 
 struct source {
 	uint32_t ssrc; /* 0: free */
@@ -72,7 +71,7 @@ struct media_line {
 	struct waiting waiting[MEDIA_HELD];
 	unsigned waiting_next;
 
-	unsigned stamps_out, stamps_in;
+	struct stage_turn stamp_capture, stamp_playback;
 	struct media_line_stats stats;
 };
 
@@ -426,18 +425,12 @@ static void on_emit(void *ctx, uint32_t timestamp, const uint8_t *opus, size_t b
 		l->stats.packets_not_sent++;
 }
 
-static int64_t frames_ns(size_t frames)
-{
-	return (int64_t)frames * NS_PER_SEC / RTP_CLOCK_HZ;
-}
-
 /* How old the end of the packet is that has just gone out. */
 static void capture_stamp(struct media_line *l, int64_t now_ns)
 {
-	budget_stamp(&l->stats.framing, frames_ns(talker_holds(l->talker)));
-	if (l->stamps_out++ % STAMP_PACKETS == 0)
-		budget_stamp(&l->stats.from_loopback,
-			     frames_ns(port_delay_frames(l->config.capture, now_ns)));
+	budget_stamp(&l->stats.framing, stage_frames_ns(talker_holds(l->talker)));
+	stage_stamp_port(&l->stats.from_loopback, &l->stamp_capture, STAGE_EVERY_FRAME, l->config.capture,
+			 now_ns);
 }
 
 static void capture_step(struct media_line *l, int64_t now_ns)
@@ -456,7 +449,7 @@ static void capture_step(struct media_line *l, int64_t now_ns)
 	if (sending.sound)
 		capture_stamp(l, now_ns);
 	size_t wants = talker_wants(l->talker);
-	int64_t wait_ns = frames_ns(wants);
+	int64_t wait_ns = stage_frames_ns(wants);
 	if (wants == 0)
 		wait_ns = FRAME_NS; /* silent: a frame begins no sooner than its first sample */
 	else if (wait_ns > BLOCK_NS && port_period_frames(l->config.capture) > BLOCK)
@@ -533,9 +526,9 @@ static void playback_step(struct media_line *l, int64_t now_ns)
 	size_t blocks = port_due(l->config.playback, BLOCK, now_ns) / BLOCK;
 	if (blocks > 0)
 		follow_the_clock(l, blocks, now_ns);
-	if (blocks > 0 && l->stamps_in++ % STAMP_BLOCKS == 0)
-		budget_stamp(&l->stats.to_loopback,
-			     frames_ns(port_delay_frames(l->config.playback, now_ns)));
+	if (blocks > 0)
+		stage_stamp_port(&l->stats.to_loopback, &l->stamp_playback, STAGE_EVERY_BLOCK,
+				 l->config.playback, now_ns);
 	for (; blocks > 0; blocks--) {
 		/* the block's first sample was due a block before its last */
 		budget_stamp(&l->stats.mixing, now_ns - l->sound_ns + BLOCK_NS);
@@ -547,7 +540,7 @@ static void playback_step(struct media_line *l, int64_t now_ns)
 
 static void voice_show(struct media_voice *voice, uint64_t user_id, const struct speaker_stats *s)
 {
-	voice->framing_ns = frames_ns(s->frame);
+	voice->framing_ns = stage_frames_ns(s->frame);
 	voice->jitter_ns = s->playout.jitter_ns;
 	voice->delay_ns = s->playout.delay_ns;
 	voice->resampling_ns = s->playout.resampler_ns;
