@@ -28,7 +28,7 @@
 
 static struct world W;
 
-/* 150 Hz apart at the least, no multiples of 50 Hz; the last is the other side's. */
+/* 126 Hz apart at the least, no multiples of 50 Hz; the last is the other side's. */
 static const double hz[CROWD + 1] = {353, 487, 617, 751, 887, 1013, 1151, 1307, 1511, 1733, 2131};
 
 /* ---- what is heard ------------------------------------------------------------------------- */
@@ -232,12 +232,13 @@ static void speakers(void)
 	call_down(&W, "listener");
 	track_load(&t, world_file(&W, "rec/listener.0"), "heard");
 	size_t from = (size_t)track_sample(&t, from_ns + 5e8), n = (EVEN_S - 1) * 8000;
-	if (from + n <= t.wav.frames)
-		judge(&v, t.wav.samples + from, n, 8000, hz, CROWD);
-	report_even(group, "the caller", &v);
 	size_t loud = (size_t)track_sample(&t, from_ns - (SETTLE_MS + 3000 + LOUD_S * 1000) * 1e6);
-	if (loud + LOUD_S * 8000 < t.wav.frames) /* mu-law has no step for 0.985: the next is 0.980 */
-		report_loud(group, "the caller", t.wav.samples + loud, (LOUD_S - 1) * 8000, 0.98035);
+	if (from + n > t.wav.frames || loud + LOUD_S * 8000 >= from)
+		harness_failed("the caller's recording is too short: %zu frames", (size_t)t.wav.frames);
+	judge(&v, t.wav.samples + from, n, 8000, hz, CROWD);
+	report_even(group, "the caller", &v);
+	/* mu-law has no step for 0.985: the next is 0.980 */
+	report_loud(group, "the caller", t.wav.samples + loud, (LOUD_S - 1) * 8000, 0.98035);
 	track_free(&t);
 	/* receive, open, decode, mix: 35 us each 20 ms */
 	report_cost(group, &one, &u, 1.75);

@@ -44,15 +44,18 @@ static void datagram(const uint8_t *data, size_t size)
 		abort();
 }
 
-/* A sequence of packets for one speaker: 4 bytes of seq and time, 1 of length, payload. */
-static void speech(const uint8_t *data, size_t size)
+/* A sequence of packets for one speaker: 4 bytes of seq and time, 1 of length, payload. Of one or two
+ * channels, levelled or not. */
+static void speech(unsigned kind, const uint8_t *data, size_t size)
 {
-	static struct speaker *speaker;
+	static struct speaker *speakers[4];
 	static int64_t now_ns = 1000000000;
-	float out[960];
+	struct speaker_config config = {.channels = 1 + (kind & 1), .speech_level_dbov = kind & 2 ? -26 : 0};
+	float out[2 * 960];
 
-	if (!speaker && speaker_create(&speaker, &(struct speaker_config){.channels = 1}) < 0)
+	if (!speakers[kind] && speaker_create(&speakers[kind], &config) < 0)
 		abort();
+	struct speaker *speaker = speakers[kind];
 	speaker_assign(speaker, 1);
 	while (size >= 5) {
 		uint16_t seq = (uint16_t)(data[0] << 8 | data[1]);
@@ -77,6 +80,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (data[0] == 0x7f) /* whatever its first byte: discovery begins with 0 */
 		datagram(data + 1, size - 1);
 	else
-		speech(data + 1, size - 1);
+		speech(data[0] & 3, data + 1, size - 1);
 	return 0;
 }
