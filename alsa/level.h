@@ -33,9 +33,9 @@ bool level_is_silent_s16(const int16_t *block, unsigned frames);
 
 /*
  * Does the sound (48 kHz mono) hold anything a telephone cannot carry, or anything above some other
- * bound? Compares what lies above about 5 kHz, or that bound, with the whole. Turns true after 20 ms of wide sound that is both audible (above
- * -60 dBFS) and no mere image of phone-band sound (less than 45 dB below the whole); turns false
- * after 3 s without any. Feed every block; silence counts as time passing.
+ * bound? Compares what lies above about 5 kHz, or that bound, with the whole. Turns true after 20 ms
+ * of wide sound that is both audible (above -60 dBFS) and no mere image of phone-band sound (less than
+ * 45 dB below the whole); turns false after 3 s without any. Feed every block; silence counts as time passing.
  */
 #define LEVEL_BAND_TAPS 97
 

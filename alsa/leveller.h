@@ -20,6 +20,9 @@
 #define LEVELLER_MOST_DB 12
 #define LEVELLER_LOWS    8
 
+#define LEVELLER_TARGET_MIN (-36) /* dBov */
+#define LEVELLER_TARGET_MAX (-16)
+
 struct leveller {
 	float target_dbov;
 	float envelope; /* power, quick to rise */
@@ -34,7 +37,7 @@ struct leveller {
 	struct limiter peak;
 };
 
-/* target_dbov: -36 .. -16; telephone networks are planned for -26. */
+/* target_dbov: within the bounds above; telephone networks are planned for -26. */
 void leveller_init(struct leveller *l, float target_dbov);
 
 /* A block at 48 kHz, usually 5 ms; right is NULL for mono. Two channels get one gain. A block that

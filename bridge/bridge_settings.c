@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alsa/speech_level.h"
 #include "bridge/call.h"
 
 static const char *const connect_choices[] = {"command", "call", NULL};
@@ -89,9 +90,7 @@ static const struct setting_key keys[] = {
 	 .help = "calls at once"},
 	{.name = "MAX_CALL_MINUTES", .type = SETTING_INT, .flags = SETTING_OR_OFF, .fallback = "off",
 	 .min = 1, .max = 1440, .help = "longest call, or off"},
-	{.name = "SPEECH_LEVEL", .type = SETTING_INT,
-	 .flags = SETTING_PER_LINE | SETTING_INHERIT | SETTING_OR_OFF, .fallback = "off", .min = -36,
-	 .max = -16, .help = "active speech level in dBov that voices are brought to, or off"},
+	SPEECH_LEVEL_SETTING,
 	{.name = "TWILIO_CUSHION_MS", .type = SETTING_INT, .fallback = "0", .min = 0, .max = 200,
 	 .help = "sound sent ahead of real time; it is delay for the whole call"},
 	{.name = "TWILIO_API_URL", .type = SETTING_URL,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alsa/speech_level.h"
 #include "bridge/bridge_internal.h"
 #include "bridge/bridge_settings.h"
 #include "bridge/signature.h"
@@ -133,7 +134,7 @@ static int attach(struct bridge *b, struct session *session, struct call *call)
 			.cushion_frames =
 				(unsigned)settings_int(call->settings, "TWILIO_CUSHION_MS", 0) / 20,
 			.speech_level_dbov =
-				(int)settings_int(call->settings, "SPEECH_LEVEL", call->line),
+				(int)settings_int(call->settings, KEY_SPEECH_LEVEL, call->line),
 			.frame = leg_frame,
 			.user = call,
 		};

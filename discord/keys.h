@@ -5,6 +5,7 @@
 #ifndef DISCORD_KEYS_H
 #define DISCORD_KEYS_H
 
+#include "alsa/speech_level.h"
 #include "common/settings.h"
 
 #define KEY_BOT_TOKEN        "BOT_TOKEN"
@@ -17,7 +18,6 @@
 #define KEY_CONNECT_ROLE     "CONNECT_ROLE"
 #define KEY_IGNORE_BOTS      "IGNORE_BOTS"
 #define KEY_OPUS_FEC         "OPUS_FEC"
-#define KEY_SPEECH_LEVEL     "SPEECH_LEVEL"
 #define KEY_DISCORD_API_URL  "DISCORD_API_URL"
 #define KEY_PROXY_SERVER_URL "PROXY_SERVER_URL"
 

@@ -236,15 +236,12 @@ static int call_send(struct call *c)
 
 static struct call *failed_take(struct rest *r)
 {
-	for (struct call **p = &r->calls; *p; p = &(*p)->next) {
-		struct call *c = *p;
-		if (c->failed) {
-			*p = c->next;
-			r->count--;
-			return c;
-		}
-	}
-	return NULL;
+	struct call *c = r->calls;
+	while (c && !c->failed)
+		c = c->next;
+	if (c)
+		call_unlink(r, c);
+	return c;
 }
 
 /* Ends calls that cannot be sent. Never from inside rest_call(): a callback that runs before its

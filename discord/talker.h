@@ -8,9 +8,10 @@
  * (a frozen clock makes listeners' jitter buffers grow without end). A spurt ends with five
  * silence frames; while the line is digitally silent nothing leaves.
  *
- * Encoder: RESTRICTED_LOWDELAY, mono, 64 kb/s, complexity 5, narrowband as long as nothing wider
- * than a telephone is on the line, wideband as long as nothing is above 8 kHz, else full band; stereo (and half as many bits more) while the channels of a stereo
- * line differ (alsa/level.h finds out); with fec VOIP and in-band FEC.
+ * Encoder: RESTRICTED_LOWDELAY, 64 kb/s, complexity 5, narrowband as long as nothing wider than a
+ * telephone is on the line, wideband as long as nothing is above 8 kHz, else full band; one channel,
+ * two (and half as many bits more) while the channels of a stereo line differ (alsa/level.h finds
+ * out); with fec VOIP and in-band FEC.
  *
  * Audio thread (create and destroy: any, before and after). Nothing allocates after create.
  */
@@ -39,8 +40,8 @@ void talker_destroy(struct talker *t);
  * server forwards nothing to those who never sent anything). */
 void talker_restart(struct talker *t, int64_t now_ns);
 
-/* Samples captured up to now_ns, contiguous with those before; right is NULL on a mono line. When the capture stood still (device
- * away) the missing time is noticed and RTP time jumps ahead. */
+/* Samples captured up to now_ns, contiguous with those before; right is NULL on a mono line. When the
+ * capture stood still (device away) the missing time is noticed and RTP time jumps ahead. */
 void talker_push(struct talker *t, const float *left, const float *right, size_t frames,
 		 int64_t now_ns, talker_emit_fn emit, void *ctx);
 
