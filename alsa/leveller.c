@@ -125,3 +125,17 @@ float leveller_gain_db(const struct leveller *l)
 {
 	return l->gain_db;
 }
+
+bool leveller_voice(const struct leveller *l, struct leveller_voice *out)
+{
+	*out = (struct leveller_voice){l->level, l->heard_s, l->gain_db};
+	return l->heard_s >= LEARN_S;
+}
+
+void leveller_resume(struct leveller *l, const struct leveller_voice *voice)
+{
+	l->level = voice->level;
+	l->heard_s = voice->heard_s;
+	l->gain_db = voice->gain_db;
+	l->applied = voice->gain_db < 0 ? voice->gain_db : 0; /* as after a pause */
+}

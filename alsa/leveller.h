@@ -47,4 +47,14 @@ void leveller_run(struct leveller *l, float *left, float *right, unsigned frames
 /* The gain found for this voice. */
 float leveller_gain_db(const struct leveller *l);
 
+/* What has been learnt of a voice, for when it comes back. */
+struct leveller_voice {
+	float level, heard_s, gain_db;
+};
+
+/* False: nothing yet. */
+bool leveller_voice(const struct leveller *l, struct leveller_voice *out);
+/* After leveller_init(), with the same target. */
+void leveller_resume(struct leveller *l, const struct leveller_voice *voice);
+
 #endif

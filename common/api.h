@@ -58,9 +58,9 @@
  * leaves waits for the wake in which it is found. network_jitter: what playout waits because
  * arrivals vary (their 99th percentile over the least delayed one); playout: the rest of its delay.
  * mixing: the mix period, and how late its wake is. loopback: what is queued in front of what is
- * written; the age of what is read. encode: the encoder's look-ahead. sending: the work of a wake.
- * socket: what the stream's socket has not taken. twilio_queue: by marks, apart from the sum
- * because the network's jitter is in it.
+ * written; the age of what is read. encode: the encoder's look-ahead. sending: from the wake to
+ * when the packet has left. socket: what the stream's socket has not taken. twilio_queue: by marks,
+ * apart from the sum because the network's jitter is in it.
  *
  * Ids are strings. Unknown fields are ignored, unknown types of event too. since_ms is wall time in
  * milliseconds since 1970 when the call came in. Errors of HTTP: {"error":"a sentence"}.

@@ -366,6 +366,7 @@ bool line_ports_tend(struct line *l, int64_t now_ns)
 	const struct media_line_stats *stats = media_stats(l->host.media, l->number);
 	port_tend(l, l->capture, &l->capture_told, now_ns);
 	port_tend(l, l->playback, &l->playback_told, now_ns);
+	media_port_tended(l->host.media, l->number);
 	return stats->capturing || !port_is_open(l->capture) || !port_is_open(l->playback);
 }
 

@@ -69,6 +69,8 @@ struct slot {
 		uint32_t ssrc;
 	} announced[MEDIA_SPEAKERS];
 	int announced_count, decoder_count;
+	unsigned channels; /* of decoders that are made now */
+	int outdated;      /* decoders that have the other number */
 };
 
 struct media {
@@ -87,6 +89,7 @@ struct media {
 	_Atomic uint32_t answers; /* written by audio, read by control */
 	_Atomic uint64_t events_lost; /* written by audio, read by control */
 	struct budget_stage work;     /* written by audio, read by control */
+	int64_t woken_ns;             /* audio thread */
 };
 
 /* ---- audio thread ------------------------------------------------------------------------ */
@@ -137,6 +140,12 @@ static void on_dead(void *ctx, unsigned generation, enum voice_dead why)
 					     .generation = generation, .why = why});
 }
 
+static void on_sent(void *ctx)
+{
+	struct slot *s = ctx;
+	budget_stamp(&s->media->work, clock_mono_ns() - s->media->woken_ns);
+}
+
 static const struct voice_udp_ops line_ops = {
 	.on_discovered = on_discovered,
 	.on_discovery_failed = on_discovery_failed,
@@ -162,8 +171,7 @@ static bool command_run(struct media *m, const struct command *c, int64_t now_ns
 	struct media_line *l = m->slots[c->slot].sound;
 	switch (c->type) {
 	case CMD_DECODER:
-		if (!media_line_decoder(l, c->object))
-			give_back(m, EV_FREE_DECODER, c->object);
+		give_back(m, EV_FREE_DECODER, media_line_decoder(l, c->object));
 		break;
 	case CMD_PATH:
 		path_give_back(m, media_line_path(l, c->object, now_ns));
@@ -211,23 +219,20 @@ static void sockets_read(struct media *m, int64_t now_ns)
 static void *audio_thread(void *arg)
 {
 	struct media *m = arg;
-	int64_t next_ns = INT64_MAX, woken_ns = INT64_MAX;
+	int64_t next_ns = INT64_MAX;
 	bool blocks = false;
 	for (;;) {
 		int64_t now_ns = clock_mono_ns(), wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
 		struct timespec wait = {wait_ns / NS_PER_SEC, wait_ns % NS_PER_SEC};
 		struct pollfd fds[2] = {{.fd = m->wake_audio, .events = POLLIN},
 					{.fd = m->sockets, .events = POLLIN}};
-		if (woken_ns < now_ns)
-			budget_stamp(&m->work, now_ns - woken_ns);
 		/* ppoll() and no timerfd: that would be two more system calls for each block */
 		if (ppoll(fds, blocks ? 1 : 2, next_ns == INT64_MAX ? NULL : &wait, NULL) < 0) {
-			woken_ns = INT64_MAX;
 			if (errno != EINTR)
 				usleep(1000); /* out of memory in the kernel: no busy loop */
 			continue;
 		}
-		now_ns = woken_ns = clock_mono_ns();
+		now_ns = m->woken_ns = clock_mono_ns();
 		if (fds[0].revents) {
 			drain(m->wake_audio);
 			if (m->answers != m->pings)
@@ -322,10 +327,10 @@ int media_line_add(struct media *m, int line, struct port *capture, struct port 
 	if (m->running || m->slot_count == MEDIA_LINES_MAX)
 		return -EBUSY;
 	struct slot *s = &m->slots[m->slot_count];
-	*s = (struct slot){.media = m, .index = m->slot_count, .line = line, .playback = playback,
+	*s = (struct slot){.media = m, .index = m->slot_count, .line = line, .playback = playback, .channels = 1,
 			   .speech_level_dbov = speech_level_dbov};
 	struct media_line_config config = {.capture = capture, .playback = playback, .dave = dave,
-					   .fec = fec, .ops = &line_ops, .ctx = s};
+					   .fec = fec, .ops = &line_ops, .on_sent = on_sent, .ctx = s};
 	int err = media_line_create(&s->sound, &config);
 	if (err == 0)
 		m->slot_count++;
@@ -440,10 +445,45 @@ void media_key(struct media *m, int line, unsigned generation, struct transport_
 		transport_cipher_destroy(cipher);
 }
 
-/* Decoders are made as people turn up, on the control thread, and stay with the line. */
-static void decoders_provide(struct media *m, struct slot *s, uint64_t user_id, uint32_t ssrc)
+static bool decoder_make(struct media *m, struct slot *s)
 {
 	struct speaker *decoder;
+	struct speaker_config config = {.channels = s->channels,
+					.speech_level_dbov = s->speech_level_dbov};
+	if (speaker_create(&decoder, &config) < 0) {
+		static struct log_rate rate;
+		log_rated(&rate, 10000, LOG_LEVEL_ERROR,
+			  "out of memory: one voice more cannot be heard line=%d", s->line);
+		return false;
+	}
+	if (command_send(m, &(struct command){.type = CMD_DECODER, .slot = s->index,
+					      .object = decoder}, true))
+		return true;
+	speaker_destroy(decoder);
+	return false;
+}
+
+/* A port that was never open has no channels; one that has gone keeps what it had. */
+static void channels_follow(struct media *m, struct slot *s)
+{
+	unsigned channels = port_channels(s->playback) == 2 ? 2 : 1;
+	if (channels != s->channels) {
+		s->channels = channels;
+		s->outdated = s->decoder_count - s->outdated;
+	}
+	while (s->outdated > 0 && decoder_make(m, s))
+		s->outdated--;
+}
+
+void media_port_tended(struct media *m, int line)
+{
+	channels_follow(m, slot_find(m, line));
+}
+
+/* Decoders are made as people turn up, on the control thread, and stay with the line for as long as it
+ * has as many channels. */
+static void decoders_provide(struct media *m, struct slot *s, uint64_t user_id, uint32_t ssrc)
+{
 	for (int i = 0; i < s->announced_count; i++)
 		if (s->announced[i].ssrc == ssrc && s->announced[i].user_id == user_id)
 			return;
@@ -453,17 +493,9 @@ static void decoders_provide(struct media *m, struct slot *s, uint64_t user_id, 
 	s->announced[s->announced_count++].ssrc = ssrc;
 	if (s->announced_count <= s->decoder_count)
 		return;
-	struct speaker_config config = {.channels = port_channels(s->playback) == 2 ? 2 : 1,
-					.speech_level_dbov = s->speech_level_dbov};
-	if (speaker_create(&decoder, &config) < 0) {
-		log_error("out of memory: one voice more cannot be heard line=%d", s->line);
-		return;
-	}
-	if (command_send(m, &(struct command){.type = CMD_DECODER, .slot = s->index,
-					      .object = decoder}, true))
+	channels_follow(m, s);
+	if (s->outdated == 0 && decoder_make(m, s)) /* else it would take the place of one */
 		s->decoder_count++;
-	else
-		speaker_destroy(decoder);
 }
 
 void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, bool ignored)

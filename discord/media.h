@@ -46,6 +46,8 @@ int media_path(struct media *m, int line, struct voice_udp *path);
 void media_key(struct media *m, int line, unsigned generation, struct transport_cipher *cipher);
 /* A user's SSRC. Makes a decoder where there are fewer than people announced. */
 void media_speaker(struct media *m, int line, uint64_t user_id, uint32_t ssrc, bool ignored);
+/* The line's playback port may have been opened, or anew: decoders for as many channels as it has. */
+void media_port_tended(struct media *m, int line);
 void media_left(struct media *m, int line, uint64_t user_id);
 void media_calls(struct media *m, int line, unsigned calls);
 
@@ -55,8 +57,8 @@ bool media_ping(struct media *m);
 /* NULL: no such line. */
 const struct media_line_stats *media_stats(const struct media *m, int line);
 bool media_is_realtime(const struct media *m);
-/* How long a wake of the audio thread takes: what it encodes leaves within that. BUDGET_UNKNOWN:
- * it has not woken yet. */
+/* From a wake of the audio thread to when a packet that it encodes has left. BUDGET_UNKNOWN: none has
+ * yet. */
 int64_t media_work_ns(const struct media *m);
 
 #endif

@@ -38,6 +38,12 @@ struct source {
 	struct speaker *speaker; /* or NULL */
 };
 
+struct known { /* how loud somebody is who may come back */
+	uint64_t user_id; /* 0: free */
+	uint64_t turn;    /* the least gives way */
+	struct leveller_voice voice;
+};
+
 struct waiting { /* a packet from an SSRC that has no name yet */
 	bool used;
 	struct rtp_header header;
@@ -68,6 +74,8 @@ struct media_line {
 	int64_t next_ns; /* what the last step asked for */
 
 	struct source sources[MEDIA_SSRCS];
+	struct known known[MEDIA_SSRCS];
+	uint64_t known_turn;
 	struct waiting waiting[MEDIA_HELD];
 	unsigned waiting_next;
 
@@ -85,8 +93,41 @@ static struct source *source_find(struct media_line *l, uint32_t ssrc)
 	return NULL;
 }
 
-static void source_free(struct source *s)
+/* His place, or the one that was put in longest ago. */
+static struct known *known_place(struct media_line *l, uint64_t user_id)
 {
+	struct known *oldest = &l->known[0];
+	for (int i = 0; i < MEDIA_SSRCS; i++) {
+		if (l->known[i].user_id == user_id)
+			return &l->known[i];
+		if (l->known[i].turn < oldest->turn)
+			oldest = &l->known[i];
+	}
+	return oldest;
+}
+
+/* His decoder becomes another's, or his SSRC: how loud he is stays true. */
+static void voice_keep(struct media_line *l, const struct source *s)
+{
+	struct leveller_voice voice;
+	if (!s->speaker || !speaker_voice(s->speaker, &voice))
+		return;
+	*known_place(l, s->user_id) =
+		(struct known){.user_id = s->user_id, .turn = ++l->known_turn, .voice = voice};
+}
+
+static void speaker_give(struct media_line *l, struct source *s, struct speaker *speaker)
+{
+	const struct known *known = known_place(l, s->user_id);
+	s->speaker = speaker;
+	speaker_assign(speaker, s->ssrc);
+	if (known->user_id == s->user_id)
+		speaker_voice_resume(speaker, &known->voice);
+}
+
+static void source_free(struct media_line *l, struct source *s)
+{
+	voice_keep(l, s);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -100,7 +141,7 @@ static struct source *source_new(struct media_line *l)
 		if (l->sources[i].seen_ns < oldest->seen_ns)
 			oldest = &l->sources[i];
 	}
-	source_free(oldest);
+	source_free(l, oldest);
 	return oldest;
 }
 
@@ -122,8 +163,7 @@ static struct speaker *speaker_for(struct media_line *l, struct source *s, int64
 	for (unsigned i = 0; i < l->decoder_count; i++) {
 		struct source *owner = speaker_owner(l, l->decoders[i]);
 		if (!owner) {
-			s->speaker = l->decoders[i];
-			speaker_assign(s->speaker, s->ssrc);
+			speaker_give(l, s, l->decoders[i]);
 			return s->speaker;
 		}
 		if ((owner->ended || now_ns - owner->seen_ns > RECYCLE_NS) &&
@@ -132,9 +172,9 @@ static struct speaker *speaker_for(struct media_line *l, struct source *s, int64
 	}
 	if (!quietest)
 		return NULL;
-	s->speaker = quietest->speaker;
+	voice_keep(l, quietest);
+	speaker_give(l, s, quietest->speaker);
 	quietest->speaker = NULL;
-	speaker_assign(s->speaker, s->ssrc);
 	return s->speaker;
 }
 
@@ -231,13 +271,14 @@ void media_line_speaker(struct media_line *l, uint64_t user_id, uint32_t ssrc, b
 {
 	struct source *s = source_find(l, ssrc);
 	if (s && s->user_id != user_id) {
-		source_free(s); /* re-announced for somebody else: nothing of the old one holds */
+		source_free(l, s); /* re-announced for somebody else: nothing of the old one holds */
 		s = NULL;
 	}
 	for (int i = 0; i < MEDIA_SSRCS; i++) { /* one user, one SSRC: a new one ends the old */
 		struct source *other = &l->sources[i];
 		if (other->ssrc && other->ssrc != ssrc && other->user_id == user_id) {
 			other->ended = true;
+			voice_keep(l, other);
 			if (other->speaker)
 				speaker_end(other->speaker);
 		}
@@ -270,7 +311,7 @@ static void sources_expire(struct media_line *l, int64_t now_ns)
 	for (int i = 0; i < MEDIA_SSRCS; i++) {
 		struct source *s = &l->sources[i];
 		if (s->ssrc && s->ended && now_ns - s->seen_ns > NS_PER_SEC)
-			source_free(s);
+			source_free(l, s);
 		speakers += s->ssrc != 0;
 	}
 	l->stats.speakers = speakers;
@@ -357,18 +398,43 @@ static void wants_update(struct media_line *l, int64_t now_ns)
 	playback_want(l, media && (l->calls > 0 || now_ns - l->heard_ns < HANGOVER_NS), now_ns);
 }
 
-bool media_line_decoder(struct media_line *l, struct speaker *decoder)
+static void decoders_count(struct media_line *l)
 {
-	if (l->decoder_count == MEDIA_SPEAKERS)
-		return false;
-	l->decoders[l->decoder_count++] = decoder;
-	return true;
+	unsigned stereo = 0;
+	for (unsigned i = 0; i < l->decoder_count; i++)
+		stereo += speaker_channels(l->decoders[i]) == 2;
+	l->stats.decoders = l->decoder_count;
+	l->stats.stereo_decoders = stereo;
+}
+
+struct speaker *media_line_decoder(struct media_line *l, struct speaker *decoder)
+{
+	struct speaker *old = NULL;
+	unsigned at = 0;
+	while (at < l->decoder_count && speaker_channels(l->decoders[at]) == speaker_channels(decoder))
+		at++;
+	if (at == MEDIA_SPEAKERS)
+		return decoder;
+	if (at == l->decoder_count) {
+		l->decoder_count++;
+	} else {
+		old = l->decoders[at];
+		struct source *owner = speaker_owner(l, old);
+		if (owner) {
+			voice_keep(l, owner);
+			speaker_give(l, owner, decoder);
+		}
+	}
+	l->decoders[at] = decoder;
+	decoders_count(l);
+	return old;
 }
 
 struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns)
 {
 	struct voice_udp *old = l->path;
-	memset(l->sources, 0, sizeof(l->sources));
+	for (int i = 0; i < MEDIA_SSRCS; i++)
+		source_free(l, &l->sources[i]);
 	for (unsigned i = 0; i < MEDIA_HELD; i++)
 		l->waiting[i].used = false;
 	l->path = path;
@@ -419,10 +485,13 @@ static void on_emit(void *ctx, uint32_t timestamp, const uint8_t *opus, size_t b
 		l->stats.packets_not_sent++; /* alone in the channel: no key, nobody to hear it */
 		return;
 	}
-	if (voice_udp_send(l->path, timestamp, sealed, sealed_bytes, sending->now_ns) == 0)
-		l->stats.packets_sent++;
-	else
+	if (voice_udp_send(l->path, timestamp, sealed, sealed_bytes, sending->now_ns) < 0) {
 		l->stats.packets_not_sent++;
+		return;
+	}
+	l->stats.packets_sent++;
+	if (l->config.on_sent)
+		l->config.on_sent(l->config.ctx);
 }
 
 /* How old the end of the packet is that has just gone out. */

@@ -39,6 +39,7 @@ struct media_line_config {
 	bool fec;
 	/* Control thread's ears; called on the audio thread, must not block. */
 	const struct voice_udp_ops *ops; /* on_packet is not used */
+	void (*on_sent)(void *ctx);      /* a packet has left; may be NULL */
 	void *ctx;
 };
 
@@ -47,9 +48,11 @@ void media_line_destroy(struct media_line *l); /* ports and dave are the owner's
 
 /* ---- audio thread ------------------------------------------------------------------------ */
 
-/* Takes one more decoder for good, up to MEDIA_SPEAKERS; false if it has that many (free it on the
- * control thread). Each is about 200 KiB: they are made as people turn up. */
-bool media_line_decoder(struct media_line *l, struct speaker *decoder);
+/* Takes one more decoder, up to MEDIA_SPEAKERS, or, while there are some with another number of
+ * channels, in place of one of those. Returns what is to be freed on the control thread: the one that
+ * was replaced, this one if there are that many, or NULL. Each is about 290 KiB, 340 with two channels:
+ * they are made as people turn up. */
+struct speaker *media_line_decoder(struct media_line *l, struct speaker *decoder);
 /* A new voice session (NULL: none). All SSRCs are forgotten. Returns the old one, to be freed on
  * the control thread. */
 struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns);
@@ -83,7 +86,7 @@ struct media_line_stats {
 	_Atomic bool in_channel, capturing, playing;
 	_Atomic uint64_t packets_sent, packets_not_sent, packets_received, packets_opened;
 	_Atomic uint64_t packets_tampered, dave_failed, unknown_dropped, lost, concealed, late;
-	_Atomic uint32_t speakers;
+	_Atomic uint32_t speakers, decoders, stereo_decoders;
 	_Atomic int64_t udp_rtt_ns;
 	struct metrics_histogram lateness; /* step called after its deadline */
 	struct metrics_histogram playout; /* delay of playout, each second and speaker */

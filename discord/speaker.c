@@ -10,7 +10,6 @@
 
 #include <opus/opus.h>
 
-#include "alsa/leveller.h"
 #include "common/clock.h"
 #include "discord/rtp.h"
 
@@ -147,6 +146,16 @@ void speaker_assign(struct speaker *s, uint32_t ssrc)
 	s->frame = RTP_FRAME_SAMPLES;
 	s->heard_ns = INT64_MIN;
 	memset(&s->stats, 0, sizeof(s->stats));
+}
+
+bool speaker_voice(const struct speaker *s, struct leveller_voice *out)
+{
+	return leveller_voice(&s->leveller, out);
+}
+
+void speaker_voice_resume(struct speaker *s, const struct leveller_voice *voice)
+{
+	leveller_resume(&s->leveller, voice);
 }
 
 /* ---- decoding, in order ------------------------------------------------------------------ */

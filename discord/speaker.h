@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alsa/leveller.h"
 #include "alsa/playout.h"
 
 #define SPEAKER_PACKET_BYTES_MAX 1275
@@ -36,6 +37,11 @@ void speaker_destroy(struct speaker *s);
 
 /* From now on it speaks for this SSRC: decoder, order and buffer begin anew. */
 void speaker_assign(struct speaker *s, uint32_t ssrc);
+
+/* What has been learnt of how loud he is (false: nothing), and, after speaker_assign(), of one who was
+ * heard before. */
+bool speaker_voice(const struct speaker *s, struct leveller_voice *out);
+void speaker_voice_resume(struct speaker *s, const struct leveller_voice *voice);
 
 /* One packet after transport, padding, extension and DAVE. opus may be the silence frame. A packet
  * that cannot be decoded costs itself alone. */
