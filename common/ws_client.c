@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/loop_internal.h"
 #include "common/strbuf.h"
+#include "common/unix_probe.h"
 #include "common/url.h"
 
 #define DEFAULT_MESSAGE_BYTES      ((size_t)1 << 20)
@@ -66,6 +67,7 @@ struct ws_client {
 	bool inside_connect; /* lws_client_connect_via_info() is on the stack */
 	bool connect_failed; /* told inside it */
 	uint64_t lookup;     /* id, 0: none */
+	struct unix_probe *probe;
 	struct http_addresses addresses;
 	int next_address;
 	struct loop_timer timer; /* start, then connect time-out, then close time-out */
@@ -110,6 +112,15 @@ static void free_queue(struct ws_client *c)
 	c->queued_bytes = 0;
 }
 
+static void look_up_cancel(struct ws_client *c)
+{
+	if (c->lookup)
+		http_cancel(c->resolver, c->lookup);
+	c->lookup = 0;
+	unix_probe_cancel(c->probe);
+	c->probe = NULL;
+}
+
 /* The end; c may be gone afterwards. */
 static void finish(struct ws_client *c)
 {
@@ -117,9 +128,7 @@ static void finish(struct ws_client *c)
 		return;
 	c->state = ENDED;
 	loop_timer_cancel(&c->timer);
-	if (c->lookup)
-		http_cancel(c->resolver, c->lookup);
-	c->lookup = 0;
+	look_up_cancel(c);
 	drop_wsi(c);
 	free_queue(c);
 	c->on_close(c->user, &c->result);
@@ -253,6 +262,20 @@ static void on_addresses(void *arg, const struct http_addresses *addresses)
 	connect_next(c);
 }
 
+static void on_probed(void *arg, int err)
+{
+	struct ws_client *c = arg;
+
+	c->probe = NULL;
+	if (err) {
+		set_error(c, "connect", strerror(-err));
+		finish(c);
+		return;
+	}
+	c->state = CONNECTING;
+	connect_next(c);
+}
+
 /* First turn of the loop after ws_client_open(), so that no callback runs inside that. */
 static void start(void *arg)
 {
@@ -261,7 +284,13 @@ static void start(void *arg)
 	int err;
 
 	loop_timer_set(c->loop, &c->timer, c->connect_timeout_ms, on_connect_timeout, c);
-	if (c->unix_path || inet_pton(AF_INET, c->url.host, &any) == 1 || c->url.ipv6) {
+	if (c->unix_path) {
+		err = unix_probe_start(&c->probe, c->loop, c->unix_path, on_probed, c);
+		if (err)
+			on_probed(c, err);
+		return;
+	}
+	if (inet_pton(AF_INET, c->url.host, &any) == 1 || c->url.ipv6) {
 		c->addresses.count = 1;
 		snprintf(c->addresses.address[0].text, sizeof(c->addresses.address[0].text),
 			 "%.47s", c->url.host);
@@ -337,8 +366,7 @@ void ws_client_destroy(struct ws_client *c)
 	if (!c)
 		return;
 	loop_timer_cancel(&c->timer);
-	if (c->lookup)
-		http_cancel(c->resolver, c->lookup);
+	look_up_cancel(c);
 	drop_wsi(c);
 	free_queue(c);
 	strbuf_free(&c->in);
@@ -399,9 +427,7 @@ void ws_client_close(struct ws_client *c, int code, const char *reason)
 		return;
 	if (c->state != OPEN) {
 		set_error(c, "given up by us", NULL);
-		if (c->lookup)
-			http_cancel(c->resolver, c->lookup);
-		c->lookup = 0;
+		look_up_cancel(c);
 		drop_wsi(c);
 		c->state = CLOSING;
 		loop_timer_set(c->loop, &c->timer, 0, close_when_possible, c);
