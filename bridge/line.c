@@ -16,7 +16,9 @@
 #include "common/clock.h"
 
 #define RATE        48000
-#define OUT_MAX     (PORT_BLOCK_MAX + PACE_CATCH_UP) /* most frames a tick can send to the callers */
+/* What may wait in the capture: a frame that is not complete, and what is made up after a standstill. */
+#define CAPTURE_MAX (PACE_CATCH_UP + G711_FRAME_BYTES * RATE / G711_RATE_HZ)
+#define OUT_MAX     (PACE_CATCH_UP + CAPTURE_MAX) /* most frames a tick can send to the callers */
 #define OUT_PIECE   960
 #define RING        8192 /* frames of the others' voices; a power of two */
 #define RING_SPARE  1440 /* more than this unread besides what is due, and the oldest are left out */
@@ -25,7 +27,6 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
-#define CAPTURE_IDLE_NS (25 * NS_PER_MS) /* a capture that gave nothing for so long is not failing quietly */
 
 struct leg {
 	struct line *line;
@@ -79,7 +80,6 @@ struct line {
 
 	struct pace pace;
 	float in[OUT_MAX];
-	int64_t captured_ns; /* when capture last gave something */
 	int64_t last_tick_ns;
 	struct line_stats stats;
 	struct line_budget budget;
@@ -92,7 +92,7 @@ int line_create(struct line **out, int number, const char *phone_pcm, const char
 				    .period_frames = LINE_BLOCK_FRAMES};
 	struct port_params discord = {.name = discord_pcm, .direction = PORT_CAPTURE,
 				      .period_frames = LINE_BLOCK_FRAMES,
-				      .backlog_frames = PACE_CATCH_UP};
+				      .backlog_frames = CAPTURE_MAX};
 	struct line *line = calloc(1, sizeof(*line));
 	int err;
 
@@ -392,17 +392,11 @@ static void steer(struct leg *leg)
 	leg->out_ppm = ppm;
 }
 
-/*
- * What is captured before a caller's frame is complete would only wait here instead of there: it is
- * taken when it completes the next one of some caller. A capture that stands still is asked each tick,
- * so that silence is sent in its stead in time.
- */
-static bool frame_completes(const struct line *line, int64_t now_ns)
+/* How much of the capture the frame takes that is complete next, of all callers. */
+static unsigned frame_needs(const struct line *line)
 {
 	unsigned least = 0;
 
-	if (!port_is_open(line->discord) || now_ns - line->captured_ns >= CAPTURE_IDLE_NS)
-		return true;
 	for (const struct leg *leg = line->legs; leg; leg = leg->next) {
 		unsigned needs = leg->active ? resampler_needs(leg->resampler,
 							       G711_FRAME_BYTES - leg->out_fill)
@@ -411,16 +405,26 @@ static bool frame_completes(const struct line *line, int64_t now_ns)
 		if (needs && (least == 0 || needs < least))
 			least = needs;
 	}
-	return port_delay_frames(line->discord, now_ns) >= least;
+	return least;
+}
+
+static unsigned capture(struct line *line, float *in, int64_t now_ns)
+{
+	unsigned n = 0, got;
+
+	if (port_is_open(line->discord) &&
+	    !pace_reads(&line->pace, port_delay_frames(line->discord, now_ns), frame_needs(line), now_ns))
+		return 0;
+	do { /* one read may be too small for a backlog */
+		got = (unsigned)port_read_mono(line->discord, in + n, CAPTURE_MAX - n, now_ns);
+		n += got;
+	} while (got == PORT_BLOCK_MAX && n < CAPTURE_MAX);
+	return n;
 }
 
 static void read_discord(struct line *line, int64_t now_ns)
 {
-	if (!frame_completes(line, now_ns))
-		return;
-
-	unsigned captured = (unsigned)port_read_mono(line->discord, line->in + PACE_CATCH_UP,
-						     PORT_BLOCK_MAX, now_ns);
+	unsigned captured = capture(line, line->in + PACE_CATCH_UP, now_ns);
 	struct pace_plan plan =
 		pace_run(&line->pace, captured, !port_is_open(line->discord), now_ns);
 	unsigned total = plan.silence + captured - plan.skip;
@@ -428,8 +432,8 @@ static void read_discord(struct line *line, int64_t now_ns)
 	float *in = line->in + PACE_CATCH_UP + plan.skip - plan.silence;
 	uint64_t unread = line->written - line->read;
 
-	if (captured)
-		line->captured_ns = now_ns;
+	if (total == 0)
+		return;
 	memset(in, 0, plan.silence * sizeof(float));
 	line->stats.silence_frames += plan.silence;
 	line->stats.skipped_frames += plan.skip;
@@ -499,7 +503,7 @@ bool line_tick(struct line *line, int64_t now_ns)
 			line->seen_xruns = port.xruns;
 			line->behind_ns = INT64_MAX;
 			line->behind_ticks = 0;
-			line->last_tick_ns = line->captured_ns = now_ns;
+			line->last_tick_ns = now_ns;
 			line->read = line->written;
 			line->running = true;
 		}

@@ -11,8 +11,15 @@
 
 void pace_start(struct pace *pace, int64_t now_ns)
 {
-	pace->last_ns = now_ns;
+	pace->last_ns = pace->captured_ns = now_ns;
 	pace->debt = 0;
+}
+
+bool pace_reads(const struct pace *pace, size_t available, size_t completes, int64_t now_ns)
+{
+	double debt = pace->debt + (double)(now_ns - pace->last_ns) * FRAMES_PER_NS;
+
+	return available == 0 || available >= completes || debt > PACE_PATIENCE;
 }
 
 struct pace_plan pace_run(struct pace *pace, unsigned captured, bool away, int64_t now_ns)
@@ -36,8 +43,12 @@ struct pace_plan pace_run(struct pace *pace, unsigned captured, bool away, int64
 			plan.skip = captured;
 		pace->debt += plan.skip;
 	}
-	if (captured > 0) /* 100 ppm then show as 1 ms of steady debt */
-		pace->debt -= pace->debt * (elapsed_ns < 1e9 ? elapsed_ns : 1e9) /
+	if (captured > 0) { /* 100 ppm then show as 1 ms of steady debt */
+		double since_ns = (double)(now_ns - pace->captured_ns);
+
+		pace->debt -= pace->debt * (since_ns < 1e9 ? since_ns : 1e9) /
 			      (FORGET_SECONDS * (double)NS_PER_SEC);
+		pace->captured_ns = now_ns;
+	}
 	return plan;
 }

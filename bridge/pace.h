@@ -13,6 +13,7 @@
 #define BRIDGE_PACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PACE_CATCH_UP 1920 /* frames at 48 kHz: two Twilio frames */
@@ -20,8 +21,9 @@
 #define PACE_AHEAD    480  /* 10 ms too many, and they are dropped */
 
 struct pace {
-	int64_t last_ns;   /* 0: not started */
-	double debt;       /* frames that real time is ahead of what went out */
+	int64_t last_ns;     /* 0: not started */
+	int64_t captured_ns; /* when the capture last gave something */
+	double debt;         /* frames that real time is ahead of what went out */
 };
 
 struct pace_plan {
@@ -32,7 +34,15 @@ struct pace_plan {
 /* Starts at now_ns with nothing owed. */
 void pace_start(struct pace *pace, int64_t now_ns);
 
-/* `captured` frames came since the last call; `away`: the device is not there at all. */
+/*
+ * Whether the capture, in which `available` frames wait, is to be read before this pace_run(). It need
+ * not before the `completes` frames are there that the next caller's frame takes: four reads of 5 ms would
+ * only move the waiting from there to here. But one that gives nothing may have failed, and before
+ * silence is sent in its stead it gives what it has.
+ */
+bool pace_reads(const struct pace *pace, size_t available, size_t completes, int64_t now_ns);
+
+/* To be called each tick. `captured` frames were read; `away`: the device is not there at all. */
 struct pace_plan pace_run(struct pace *pace, unsigned captured, bool away, int64_t now_ns);
 
 #endif

@@ -391,6 +391,91 @@ static void test_pace(void)
 	CHECK(plan.silence <= PACE_CATCH_UP);
 }
 
+/* A capture, our ticks and callers who came at different times, in frames at 48 kHz. */
+struct pacing {
+	struct pace pace;
+	int64_t t_ns, stands_ns; /* how long the capture stood still so far */
+	int64_t read, out, silence, skipped;
+	int64_t worst_ns; /* a frame was complete and not sent */
+};
+
+static void pacing_tick(struct pacing *p, int64_t t_ns, bool stands)
+{
+	static const int64_t phase[] = {0, 300, 310, 720};
+	int64_t least = 960, made, before;
+	unsigned got = 0;
+
+	if (stands)
+		p->stands_ns += t_ns - p->t_ns;
+	p->t_ns = t_ns;
+	int64_t waits = (t_ns - p->stands_ns) * 48 / 1000000 - p->read;
+
+	for (size_t i = 0; i < 4; i++) {
+		int64_t needs = 960 - (p->out + phase[i]) % 960;
+
+		least = needs < least ? needs : least;
+	}
+	before = p->out;
+	if (pace_reads(&p->pace, (size_t)waits, (size_t)least, t_ns))
+		got = (unsigned)waits;
+	else if (waits >= least) /* a caller's frame is complete and stays here */
+		p->worst_ns = INT64_MAX;
+	struct pace_plan plan = pace_run(&p->pace, got, false, t_ns);
+
+	p->read += got;
+	p->silence += plan.silence;
+	p->skipped += plan.skip;
+	made = plan.silence + got - plan.skip;
+	p->out += made;
+	if (p->out - before > 0 || waits == 0)
+		return;
+	/* what stays is less than a frame of anybody */
+	CHECK(waits < least);
+}
+
+static void test_pace_reads_when_a_frame_completes(void)
+{
+	struct pacing p = {0};
+	int reads = 0;
+
+	/* steady, our wake-ups up to 4 ms late */
+	pace_start(&p.pace, 0);
+	for (int64_t i = 1; i <= 20000; i++) {
+		int64_t before = p.read;
+
+		pacing_tick(&p, i * 5 * MS + (i * 7919 % 13) * 4 * MS / 13, false);
+		reads += p.read > before;
+	}
+	CHECK_INT(p.silence, 0);
+	CHECK_INT(p.skipped, 0);
+	CHECK_INT(p.worst_ns, 0);
+	CHECK(reads < 20000);
+
+	/* we stand still for 40 ms, at any place within a frame: nothing is lost */
+	for (int64_t k = 0; k < 40; k++) {
+		int64_t t = p.t_ns;
+
+		for (int64_t i = 1; i <= 40 + k % 5; i++)
+			pacing_tick(&p, t + i * 5 * MS, false);
+		pacing_tick(&p, p.t_ns + 40 * MS, false);
+	}
+	CHECK_INT(p.silence, 0);
+	CHECK_INT(p.skipped, 0);
+
+	/* the capture stands still, at any place: silence in its stead within 30 ms, at the pace of
+	 * real time, and not more than that when it goes on */
+	for (int64_t k = 0; k < 40; k++) {
+		int64_t t = p.t_ns, out = p.out;
+
+		for (int64_t i = 1; i <= 80 + k % 7; i++) {
+			pacing_tick(&p, t + i * 5 * MS, i > 20 + k % 5 && i <= 60);
+			CHECK(p.out - out <= i * 240 + PACE_AHEAD + 960);
+			CHECK(p.out - out >= i * 240 - 960 - PACE_PATIENCE - 240);
+		}
+	}
+	CHECK(p.silence > 40 * 150 * 48);
+}
+
 static void test_rate_limit(void)
 {
 	struct rate_limit *limit;
@@ -442,6 +527,7 @@ int main(void)
 	UNIT(test_stall);
 	UNIT(test_lost_marks);
 	UNIT(test_pace);
+	UNIT(test_pace_reads_when_a_frame_completes);
 	UNIT(test_rate_limit);
 	media_stream_destroy(stream);
 	return unit_done();
