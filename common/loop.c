@@ -49,7 +49,7 @@ struct loop {
 	struct loop_watch *wake_watch;
 	struct loop_watch *signal_watch;
 	struct loop_watch *watches;
-	int64_t gather_ns, gather_origin_ns;
+	int64_t gather_ns, gather_origin_ns, gather_next_ns;
 	bool dispatching;
 	bool sweep;            /* removed watches wait in the list */
 	_Atomic bool stopping; /* written by any thread and signal handlers, read by the loop */
@@ -435,13 +435,19 @@ void loop_gather(struct loop *loop, int64_t period_ns, int64_t origin_ns)
 	loop->gather_origin_ns = origin_ns;
 }
 
-static void gather(const struct loop *loop)
+/* Sleeps until the first point of the grid after the last wake; not at all where that has passed. */
+static void gather(struct loop *loop)
 {
-	int64_t since_ns = clock_mono_ns() - loop->gather_origin_ns;
-	int64_t at_ns = loop->gather_origin_ns + (since_ns / loop->gather_ns + 1) * loop->gather_ns;
-	struct timespec at = {at_ns / NS_PER_SEC, at_ns % NS_PER_SEC};
+	int64_t now_ns = clock_mono_ns(), next_ns = loop->gather_next_ns;
 
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+	if (now_ns < next_ns && next_ns - now_ns <= loop->gather_ns) {
+		struct timespec at = {next_ns / NS_PER_SEC, next_ns % NS_PER_SEC};
+
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+		now_ns = clock_mono_ns();
+	}
+	loop->gather_next_ns = loop->gather_origin_ns +
+			       ((now_ns - loop->gather_origin_ns) / loop->gather_ns + 1) * loop->gather_ns;
 }
 
 int loop_run(struct loop *loop)

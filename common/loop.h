@@ -110,9 +110,10 @@ void loop_tick_stop(struct loop_tick *tick); /* NULL is fine; from inside fn too
 
 /*
  * For many busy sockets: poll() looks at all of them at each wake, be it for one. From now on the loop
- * wakes at most once every period_ns, at origin_ns and multiples of the period after it, and does all
- * that has come meanwhile; 0: at once. A tick that was started at origin_ns stays in time. The
- * loop's thread.
+ * looks for work once in each period_ns at most, at origin_ns and multiples of the period after it
+ * while there is always some, and does together what came meanwhile; 0: at once. Where the work of
+ * one turn takes longer, the next follows immediately: a tick that was started at origin_ns, of
+ * whole periods, is never late by this. The loop's thread.
  */
 void loop_gather(struct loop *loop, int64_t period_ns, int64_t origin_ns);
 

@@ -10,7 +10,6 @@
 #include "common/clock.h"
 
 #define WAIT_MAX_MS (24 * 3600 * 1000LL)
-#define SAME_RESET_NS (500 * NS_PER_MS) /* by how much answers may differ about the same reset */
 
 void rest_limits_init(struct rest_limits *l)
 {
@@ -126,8 +125,11 @@ void rest_limits_answered(struct rest_limits *l, const char *route, uint64_t maj
 	/* Those still under way may have come too late to be counted in this answer. */
 	remaining = remaining > (int64_t)in_flight ? remaining - in_flight : 0;
 	/* Answers overtake each other: until the reset there are never more left than were known. */
-	if (r->remaining >= 0 && remaining > r->remaining && reset_ns - r->reset_ns < SAME_RESET_NS)
-		return;
+	bool old = r->remaining >= 0 && remaining > r->remaining && now_ns < r->reset_ns;
+	if (old) {
+		remaining = r->remaining;
+		reset_ns = r->reset_ns;
+	}
 	EACH_OF_BUCKET (l, r, other) {
 		other->remaining = remaining;
 		other->reset_ns = reset_ns;

@@ -328,6 +328,46 @@ static void test_tick_changes_its_period_without_descriptors(void)
 	loop_destroy(loop);
 }
 
+#define WORK_NS (GATHER_NS * 11 / 10)
+
+static void on_work(void *arg, uint32_t events)
+{
+	struct gathering *g = arg;
+
+	for (int64_t begin_ns = clock_mono_ns(); clock_mono_ns() - begin_ns < WORK_NS;)
+		;
+	if (++g->turns == 20)
+		loop_stop(loop);
+}
+
+/* Turns that take a little longer than the period follow each other, none waits for the one after. */
+static void test_gathering_does_not_delay(void)
+{
+	struct loop_watch *watch;
+	int64_t least_ns = INT64_MAX;
+
+	for (int i = 0; i < 5; i++) { /* the least disturbed counts */
+		struct gathering g = {0};
+
+		set_up();
+		CHECK_INT(pipe(g.fds), 0);
+		CHECK_INT(write(g.fds[1], "x", 1), 1);
+		CHECK_INT(loop_watch_add(loop, &watch, g.fds[0], EPOLLIN, on_work, &g), 0);
+		g.start_ns = clock_mono_ns();
+		loop_gather(loop, GATHER_NS, g.start_ns);
+		CHECK_INT(loop_run(loop), 0);
+		int64_t took_ns = clock_mono_ns() - g.start_ns;
+
+		least_ns = took_ns < least_ns ? took_ns : least_ns;
+		loop_watch_remove(watch);
+		close(g.fds[0]);
+		close(g.fds[1]);
+		loop_destroy(loop);
+	}
+	/* 20 turns of 11 ms; waiting for whole periods they would take 20 ms each */
+	CHECK(least_ns < 20 * GATHER_NS * 15 / 10);
+}
+
 struct posting {
 	int seen[4];
 	int next[4];
@@ -482,6 +522,7 @@ int main(void)
 	UNIT(test_watch_change_to_writable);
 	UNIT(test_tick_keeps_time);
 	UNIT(test_gathered_wakes);
+	UNIT(test_gathering_does_not_delay);
 	UNIT(test_tick_changes_its_period_without_descriptors);
 	UNIT(test_posts_of_many_threads_keep_their_order);
 	UNIT(test_post_runs_at_destroy_at_the_latest);
