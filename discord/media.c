@@ -30,6 +30,7 @@
  * costs a frame half a step. */
 #define MANY_LINES       8
 #define WAKE_GRID_NS     NS_PER_MS
+#define WALL_SET_NS      NS_PER_MS
 
 enum command_type { CMD_DECODER, CMD_PATH, CMD_KEY, CMD_SPEAKER, CMD_LEFT, CMD_CALLS, CMD_QUIT };
 
@@ -82,6 +83,7 @@ struct media {
 	struct spsc *to_audio, *to_control;
 	int wake_audio, wake_control; /* eventfds */
 	int sockets; /* epoll set of the lines' UDP sockets */
+	int64_t wall_ahead_ns, wall_looked_ns; /* audio thread's */
 	struct loop_watch *watch;
 	pthread_t thread;
 	bool running, realtime;
@@ -203,12 +205,22 @@ static bool commands_run(struct media *m, int64_t now_ns)
 	return true;
 }
 
-static void sockets_read(struct media *m, int64_t now_ns)
+/* The wall clock at now_ns; 0 if it was set since the last look (slewing is 500 ppm at most). */
+static int64_t wall_look(struct media *m, int64_t now_ns)
+{
+	int64_t ahead_ns = clock_wall_ns() - now_ns, moved_ns = ahead_ns - m->wall_ahead_ns;
+	bool set = llabs(moved_ns) > WALL_SET_NS + (now_ns - m->wall_looked_ns) / 1000;
+	m->wall_ahead_ns = ahead_ns;
+	m->wall_looked_ns = now_ns;
+	return set ? 0 : now_ns + ahead_ns;
+}
+
+static void sockets_read(struct media *m, int64_t now_ns, int64_t wall_ns)
 {
 	struct epoll_event events[MEDIA_LINES_MAX];
 	int n = epoll_wait(m->sockets, events, MEDIA_LINES_MAX, 0);
 	for (int i = 0; i < n; i++)
-		media_line_receive(events[i].data.ptr, now_ns);
+		media_line_receive(events[i].data.ptr, now_ns, wall_ns);
 }
 
 /*
@@ -233,6 +245,7 @@ static void *audio_thread(void *arg)
 			continue;
 		}
 		now_ns = m->woken_ns = clock_mono_ns();
+		int64_t wall_ns = wall_look(m, now_ns);
 		if (fds[0].revents) {
 			drain(m->wake_audio);
 			if (m->answers != m->pings)
@@ -243,17 +256,19 @@ static void *audio_thread(void *arg)
 				return NULL;
 		}
 		if (blocks || fds[1].revents)
-			sockets_read(m, now_ns);
+			sockets_read(m, now_ns, wall_ns);
 		next_ns = INT64_MAX;
 		blocks = false;
+		int busy = 0;
 		for (int i = 0; i < m->slot_count; i++) {
 			struct media_line *l = m->slots[i].sound;
 			int64_t at_ns = media_line_step(l, now_ns + TIMER_SLACK_NS);
 			if (at_ns < next_ns)
 				next_ns = at_ns;
 			blocks = blocks || media_line_stats(l)->playing;
+			busy += media_line_stats(l)->capturing;
 		}
-		if (m->slot_count > MANY_LINES && next_ns != INT64_MAX)
+		if (busy > MANY_LINES && next_ns != INT64_MAX)
 			next_ns = (next_ns + WAKE_GRID_NS - 1) / WAKE_GRID_NS * WAKE_GRID_NS;
 	}
 }

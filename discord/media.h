@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * media.h - the audio thread: one ppoll() over the lines' UDP sockets and a wake-up, until what is
- * due next.
+ * media.h - the audio thread: one ppoll() over a wake-up and the set of the lines' UDP sockets (not
+ * while blocks are played, which begin with reading them), until what is due next.
  *
  * Commands go to it and events come from it through single-producer single-consumer rings; what
  * it no longer needs comes back as an event and is freed here, on the control thread. It runs

@@ -655,11 +655,11 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 	l->figures_at_ns = now_ns + FIGURES_EVERY_NS;
 }
 
-void media_line_receive(struct media_line *l, int64_t now_ns)
+void media_line_receive(struct media_line *l, int64_t now_ns, int64_t wall_ns)
 {
 	if (!l->path)
 		return;
-	voice_udp_receive(l->path, now_ns);
+	voice_udp_receive(l->path, now_ns, wall_ns);
 	wants_update(l, now_ns); /* somebody began to speak */
 }
 

@@ -67,7 +67,8 @@ void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns);
 /* How many calls are on the line. */
 void media_line_calls(struct media_line *l, unsigned calls, int64_t now_ns);
 
-void media_line_receive(struct media_line *l, int64_t now_ns);
+/* wall_ns as voice_udp_receive() wants it. */
+void media_line_receive(struct media_line *l, int64_t now_ns, int64_t wall_ns);
 /* Now and then, also while nothing is due: whether the PCMs are still there. */
 void media_line_check(struct media_line *l, int64_t now_ns);
 /* Does what is due; returns when it wants to be called next (INT64_MAX: not by time). */

@@ -31,7 +31,7 @@
 #define RECEIVE_BUFFER      (512 * 1024)
 #define RECEIVE_BURST       256 /* packets a call, so that a flood cannot hold the thread */
 #define RECEIVE_BATCH       4   /* of them by one system call */
-#define ARRIVAL_AGE_MAX_NS  (20 * NS_PER_MS)
+#define ARRIVAL_AGE_MAX_NS  NS_PER_SEC
 #define REFUSED_MAX         3   /* ICMP errors in a row before the path is called dead */
 
 struct voice_udp {
@@ -244,9 +244,9 @@ static void datagram_receive(struct voice_udp *u, const uint8_t *datagram, size_
 	}
 }
 
-/* How long ago the kernel took it from the wire. Its stamps are of the wall clock, which may be set
- * in between: what makes no sense counts as just arrived. */
-static int64_t message_age_ns(struct msghdr *message, int64_t wall_ns)
+/* When the kernel took it from the wire: its stamps are of the wall clock, of which wall_ns is now_ns. It
+ * may have come after now_ns, while we worked. */
+static int64_t message_arrival_ns(struct msghdr *message, int64_t now_ns, int64_t wall_ns)
 {
 	struct timespec stamp;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
@@ -254,9 +254,10 @@ static int64_t message_age_ns(struct msghdr *message, int64_t wall_ns)
 			continue;
 		memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
 		int64_t age_ns = wall_ns - (stamp.tv_sec * NS_PER_SEC + stamp.tv_nsec);
-		return age_ns >= 0 && age_ns <= ARRIVAL_AGE_MAX_NS ? age_ns : 0;
+		/* more than that and the clock was set, or wall_ns is not known */
+		return age_ns < ARRIVAL_AGE_MAX_NS && age_ns > -ARRIVAL_AGE_MAX_NS ? now_ns - age_ns : now_ns;
 	}
-	return 0;
+	return now_ns;
 }
 
 /* Several by one call; fewer than asked for also says that there are no more. */
@@ -271,7 +272,7 @@ static int batch_receive(struct voice_udp *u)
 	return recvmmsg(u->fd, u->messages, RECEIVE_BATCH, MSG_TRUNC, NULL);
 }
 
-void voice_udp_receive(struct voice_udp *u, int64_t now_ns)
+void voice_udp_receive(struct voice_udp *u, int64_t now_ns, int64_t wall_ns)
 {
 	for (int taken = 0; taken < RECEIVE_BURST;) {
 		int n = batch_receive(u);
@@ -284,10 +285,9 @@ void voice_udp_receive(struct voice_udp *u, int64_t now_ns)
 				continue;
 			return;
 		}
-		int64_t wall_ns = clock_wall_ns();
 		for (int i = 0; i < n; i++)
 			datagram_receive(u, u->datagrams[i], u->messages[i].msg_len,
-					 now_ns - message_age_ns(&u->messages[i].msg_hdr, wall_ns));
+					 message_arrival_ns(&u->messages[i].msg_hdr, now_ns, wall_ns));
 		if (n < RECEIVE_BATCH)
 			return;
 		taken += n;

@@ -58,8 +58,9 @@ struct transport_cipher *voice_udp_key(struct voice_udp *u, struct transport_cip
 bool voice_udp_has_key(const struct voice_udp *u);
 
 /* Reads everything there is (bounded). Packets may have lain for a while: the kernel's time stamps say
- * when each came, so it need not be called at once. */
-void voice_udp_receive(struct voice_udp *u, int64_t now_ns);
+ * when each came, so it need not be called at once. wall_ns: the wall clock at now_ns; 0: not to be
+ * trusted (it has just been set), then all came just now. */
+void voice_udp_receive(struct voice_udp *u, int64_t now_ns, int64_t wall_ns);
 /* Sends one Opus (or DAVE) payload as the next RTP packet. 0, -ENOKEY, -errno: not sent. */
 int voice_udp_send(struct voice_udp *u, uint32_t timestamp, const uint8_t *payload, size_t bytes,
 		   int64_t now_ns);
