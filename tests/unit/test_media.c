@@ -207,7 +207,7 @@ static void speak(uint32_t ssrc, int packets)
 		CHECK_INT(send(L.fd, packet, (size_t)n, 0), n);
 		for (int block = 0; block < 4; block++) {
 			test_sleep_ms(5);
-			media_line_receive(L.line, clock_mono_ns());
+			media_line_receive(L.line, clock_mono_ns(), clock_wall_ns());
 			media_line_step(L.line, clock_mono_ns());
 		}
 	}
