@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alsa/stage.h"
 #include "bridge/bridge_internal.h"
+#include "bridge/call_sound.h"
 #include "common/api.h"
 #include "common/clock.h"
 
@@ -71,95 +71,29 @@ static void write_snapshot(void *user, struct json_writer *w)
 	json_w_end(w);
 }
 
-static void write_ms(struct json_writer *w, const char *name, int64_t ns)
-{
-	json_w_num(w, name, (double)(ns / 10000) / 100);
-}
-
-/* null unless both are known */
-static void write_total(struct json_writer *w, const char *name, int64_t own_ns, double others_ms)
-{
-	json_w_num(w, name, own_ns < 0 ? NAN : round((double)own_ns / 1e4 + others_ms * 100) / 100);
-}
-
-/* What this process keeps the sound of one call for, either way (api.h). */
-static void write_budget(struct json_writer *w, const struct channel *channel, const struct line *line,
-			 const struct leg_stats *leg, const struct media_stream_stats *stream)
-{
-	const struct line_budget *shared = line_budget(line);
-	int64_t delay_ns = leg->playout.delay_ns, jitter_ns = leg->playout.jitter_ns;
-	const struct budget_share to_discord[] = {
-		{"framing_ms", leg->framing_in_ns},
-		stage_share_jitter(delay_ns, jitter_ns),
-		stage_share_playout(delay_ns, jitter_ns),
-		{"resampling_ms", leg->playout.resampler_ns},
-		{"mixing_ms", budget_ns(&shared->mixing)},
-		{"loopback_ms", budget_ns(&shared->to_loopback)},
-	};
-	const struct budget_share to_phone[] = {
-		{"loopback_ms", budget_ns(&shared->from_loopback)},
-		{"resampling_ms", leg->resampling_out_ns},
-		{"framing_ms", leg->framing_out_ns},
-		{"socket_ms", stream->unsent_ns},
-	};
-
-	enum { OUT = sizeof(to_discord) / sizeof(*to_discord), IN = sizeof(to_phone) / sizeof(*to_phone) };
-	bool fresh = channel->budget.len && clock_mono_ns() - channel->budget_ns < BUDGET_FRESH_NS;
-
-	json_w_obj(w, "budget");
-	budget_write(w, "to_discord", to_discord, OUT);
-	budget_write(w, "to_phone", to_phone, IN);
-	write_ms(w, "twilio_queue_ms", stream->queue_ns);
-	if (fresh)
-		json_w_raw(w, "discord", strbuf_text(&channel->budget));
-	else
-		json_w_null(w, "discord");
-	json_w_obj(w, "total");
-	write_total(w, "to_discord_ms", budget_sum_ns(to_discord, OUT), fresh ? channel->to_discord_ms : NAN);
-	write_total(w, "to_phone_ms", budget_sum_ns(to_phone, IN), fresh ? channel->to_phone_ms : NAN);
-	json_w_end(w);
-	json_w_end(w);
-}
-
 /* The delay budget and the counters of one call. */
 static void write_call_sound(struct json_writer *w, const struct channel *channel,
 			     const struct line *line, const struct call *call)
 {
-	struct media_stream_stats stream = {0};
+	bool fresh = channel->budget.len && clock_mono_ns() - channel->budget_ns < BUDGET_FRESH_NS;
+	struct call_sound sound = {.line = line_budget(line),
+				   .discord = fresh ? strbuf_text(&channel->budget) : NULL,
+				   .to_discord_ms = channel->to_discord_ms,
+				   .to_phone_ms = channel->to_phone_ms};
+	struct media_stream_stats stream;
 	struct leg_stats leg;
 
-	json_w_obj(w, NULL);
-	json_w_str(w, "id", call->sid);
-	if (call->stream)
+	if (call->stream) {
 		media_stream_stats(session_stream(call->stream), &stream);
+		sound.stream = &stream;
+	}
 	if (call->leg) {
 		leg_stats(call->leg, &leg);
-		write_budget(w, channel, line, &leg, &stream);
-		write_ms(w, "jitter_ms", leg.playout.jitter_ns);
-		write_ms(w, "playout_ms", leg.playout.delay_ns);
-		write_ms(w, "playout_target_ms", leg.playout.target_ns);
-		write_ms(w, "resampling_ms", leg.playout.resampler_ns);
-		json_w_num(w, "ppm", leg.playout.ppm);
-		json_w_num(w, "out_ppm", leg.out_ppm);
-		json_w_num(w, "gain_db", round(leg.gain_db * 10) / 10);
-		json_w_int(w, "packets", (int64_t)leg.playout.packets);
-		json_w_int(w, "late", (int64_t)leg.playout.late);
-		json_w_int(w, "concealed_frames", (int64_t)leg.playout.concealed);
-		json_w_int(w, "dropped_frames", (int64_t)leg.playout.dropped);
-		json_w_int(w, "splices", (int64_t)leg.playout.splices);
-		json_w_int(w, "frames_out", (int64_t)leg.frames_out);
-		json_w_int(w, "silent_out", (int64_t)leg.silent_out);
+		sound.leg = &leg;
 	}
-	if (call->stream) {
-		json_w_int(w, "media", (int64_t)stream.media);
-		json_w_int(w, "gaps", (int64_t)stream.gaps);
-		json_w_int(w, "duplicates", (int64_t)stream.duplicates);
-		json_w_int(w, "sent", (int64_t)stream.frames_sent);
-		json_w_int(w, "not_sent", (int64_t)stream.frames_dropped);
-		json_w_int(w, "clears", (int64_t)stream.clears);
-		write_ms(w, "mark_rtt_min_ms", stream.min_rtt_ns);
-		write_ms(w, "twilio_queue_ms", stream.queue_ns);
-	}
+	json_w_obj(w, NULL);
+	json_w_str(w, "id", call->sid);
+	call_sound_write(w, &sound);
 	json_w_end(w);
 }
 

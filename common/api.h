@@ -60,7 +60,8 @@
  * mixing: the mix period, and how late its wake is. loopback: what is queued in front of what is
  * written; the age of what is read. encode: the encoder's look-ahead. sending: from the wake to
  * when the packet has left. socket: what the stream's socket has not taken. twilio_queue: by marks,
- * apart from the sum because the network's jitter is in it.
+ * apart from the sum because the network's jitter is in it; not known before one has come back. While a
+ * call re-attaches, it has neither.
  *
  * Ids are strings. Unknown fields are ignored, unknown types of event too. since_ms is wall time in
  * milliseconds since 1970 when the call came in. Errors of HTTP: {"error":"a sentence"}.

@@ -133,7 +133,11 @@ static const cJSON *first_of(const cJSON *o, const char *array)
 double call_figure(struct world *w, const char *name)
 {
 	cJSON *state = world_api(w, "bridge", "GET", "/v1/state", NULL);
-	const cJSON *v = cJSON_GetObjectItemCaseSensitive(first_of(first_of(state, "sound"), "calls"), name);
+	const cJSON *call = first_of(first_of(state, "sound"), "calls");
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(call, name);
+
+	if (!v)
+		v = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(call, "budget"), name);
 	double figure = cJSON_IsNumber(v) ? v->valuedouble : NAN;
 
 	cJSON_Delete(state);
