@@ -107,6 +107,14 @@ enum playout_verdict playout_put_made(struct playout *p, int64_t media, const fl
 bool playout_pull(struct playout *p, int64_t now_ns, float *out, unsigned frames);
 
 /*
+ * From the next pull on now_ns is by so much later (earlier, if negative) than the pulls before would
+ * have had it: the reader has set its nominal time by its wake-ups. That is no drift of the sender. Set
+ * back, the sound is stretched and the delay stays what it was; set forward, the delay is longer by it,
+ * and shrinks again as it does.
+ */
+void playout_shift(struct playout *p, int64_t by_ns);
+
+/*
  * Latest local time at which the frame of media time media may still be put and be heard; a
  * decoder that lacks a packet waits for it until then, and conceals it (FEC, PLC) after.
  * INT64_MIN: its place has been played. INT64_MAX: nothing has been put yet. While nothing plays it

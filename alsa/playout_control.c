@@ -86,6 +86,24 @@ static void grow(struct playout *p, int64_t by_ns)
 	p->hold_ns += by_ns;
 }
 
+void playout_shift(struct playout *p, int64_t by_ns)
+{
+	if (p->state != FLOW && p->state != GAP)
+		return;
+	p->hold_ns += by_ns;
+	if (by_ns >= 0)
+		return;
+	if (p->state == FLOW) { /* the wave goes on by itself; fill() fades back to what was said */
+		playout_extend_begin(p);
+		p->state = GAP;
+		p->was_made = true;
+	}
+	p->stay += (unsigned)to_frames(p, -by_ns);
+	p->hold_ns += to_ns(p, to_frames(p, -by_ns));
+	p->stats.splices++;
+	p->stats.stretched += (uint64_t)to_frames(p, -by_ns);
+}
+
 static void skip(struct playout *p, int64_t by_ns)
 {
 	int64_t by = to_frames(p, by_ns);

@@ -27,6 +27,8 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
+#define AHEAD_NS      (NS_PER_MS / 2)
+#define AHEAD_TICKS   8
 
 struct leg {
 	struct line *line;
@@ -76,6 +78,8 @@ struct line {
 	uint64_t seen_xruns; /* of "phone" */
 	int64_t behind_ns;   /* least that wake-ups were behind nominal times, over behind_ticks */
 	unsigned behind_ticks;
+	int64_t ahead_ns; /* the same, most: negative if nominal times are ahead of all */
+	unsigned ahead_ticks;
 	uint64_t written, read; /* of the legs' rings */
 
 	struct pace pace;
@@ -261,6 +265,18 @@ static void skip_unheard(struct line *line, int64_t gap_ns)
 }
 
 /*
+ * Nominal times are ahead of all wake-ups, as after one that came late and was taken for the rule: sound
+ * that has not come yet would be asked for in every block.
+ */
+static void set_back(struct line *line, int64_t by_ns)
+{
+	line->pull_ns -= by_ns;
+	for (struct leg *leg = line->legs; leg; leg = leg->next)
+		if (leg->active)
+			playout_shift(leg->playout, -by_ns);
+}
+
+/*
  * Blocks have nominal times, one after the other, drawn slowly towards the wake-ups, whose own
  * times jitter. A late wake-up is followed by as many blocks as were missed - unless the port ran
  * dry meanwhile: then silence was heard instead, and what the callers said in that time must not
@@ -279,6 +295,8 @@ static void follow_the_clock(struct line *line, int64_t wake_ns)
 		line->pull_ns = wake_ns - LINE_TICK_NS; /* the playout finds its place anew */
 		line->behind_ns = INT64_MAX;
 		line->behind_ticks = 0;
+		line->ahead_ns = INT64_MIN;
+		line->ahead_ticks = 0;
 		return;
 	}
 	/* a device that is away loses time without an xrun: what stays behind for a while is lost */
@@ -294,9 +312,17 @@ static void follow_the_clock(struct line *line, int64_t wake_ns)
 		line->behind_ns = INT64_MAX;
 		line->behind_ticks = 0;
 	}
-	/* however far nominal times are ahead, as after a first tick that came late: sound that has not
-	 * come yet would be asked for in every block */
-	if (error < GAP_NS)
+	if (++line->ahead_ticks >= AHEAD_TICKS) {
+		if (line->ahead_ns <= -AHEAD_NS) {
+			set_back(line, -line->ahead_ns);
+			error -= line->ahead_ns;
+		}
+		line->ahead_ns = INT64_MIN;
+		line->ahead_ticks = 0;
+	} else if (error > line->ahead_ns) {
+		line->ahead_ns = error;
+	}
+	if (error < GAP_NS && error > -GAP_NS)
 		line->pull_ns += error / 64;
 }
 

@@ -565,6 +565,17 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 	port_write_stereo(l->config.playback, left, right, BLOCK, now_ns);
 }
 
+/* Less than that is left to the clock loops, as what it may be: a device's own clock. */
+#define SHIFT_NS (NS_PER_MS / 2)
+
+static void sound_shift(struct media_line *l, int64_t by_ns)
+{
+	l->sound_ns += by_ns;
+	for (int i = 0; i < MEDIA_SSRCS && (by_ns >= SHIFT_NS || by_ns <= -SHIFT_NS); i++)
+		if (l->sources[i].ssrc && l->sources[i].speaker)
+			speaker_shift(l->sources[i].speaker, by_ns);
+}
+
 /*
  * Blocks have nominal times, one after the other, so that late wake-ups do not look like jitter to the
  * playout buffers. But none may be later than the wake-up that takes it: a card, whose position moves
@@ -577,7 +588,7 @@ static void follow_the_clock(struct media_line *l, size_t blocks, int64_t now_ns
 	int64_t late_ns = now_ns - (l->sound_ns + (int64_t)(blocks - 1) * BLOCK_NS);
 
 	if (late_ns < 0 || late_ns >= 4 * BLOCK_NS) {
-		l->sound_ns += late_ns;
+		sound_shift(l, late_ns);
 		late_ns = 0;
 	}
 	if (late_ns < l->least_late_ns)
@@ -585,7 +596,7 @@ static void follow_the_clock(struct media_line *l, size_t blocks, int64_t now_ns
 	if (++l->followed < FOLLOW_STEPS)
 		return;
 	if (l->least_late_ns >= FOLLOW_NS) /* a slow device */
-		l->sound_ns += l->least_late_ns;
+		sound_shift(l, l->least_late_ns);
 	l->followed = 0;
 	l->least_late_ns = INT64_MAX;
 }

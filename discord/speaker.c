@@ -368,6 +368,11 @@ bool speaker_pull(struct speaker *s, int64_t now_ns, float *out, unsigned frames
 	return true;
 }
 
+void speaker_shift(struct speaker *s, int64_t by_ns)
+{
+	playout_shift(s->playout, by_ns);
+}
+
 void speaker_end(struct speaker *s)
 {
 	held_drain(s, true);

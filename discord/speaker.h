@@ -55,6 +55,9 @@ void speaker_probe(struct speaker *s, uint16_t seq, uint32_t timestamp, int64_t 
  * now_ns as playout_pull(). */
 bool speaker_pull(struct speaker *s, int64_t now_ns, float *out, unsigned frames);
 
+/* now_ns is set by that much, as playout_shift(). */
+void speaker_shift(struct speaker *s, int64_t by_ns);
+
 /* The person left: what is buffered may be played out, nothing is concealed after it. */
 void speaker_end(struct speaker *s);
 

@@ -375,6 +375,38 @@ static void test_a_late_first_tick_is_forgotten(void)
 	}
 }
 
+/*
+ * The loop stood still and went on between two ticks: that nominal times then settle on the ticks again is
+ * no drift of the caller's clock, of which nothing has changed.
+ */
+static void test_a_standstill_is_no_drift(void)
+{
+	for (int late = 1; late < 5; late++) {
+		struct leg_stats before, after;
+		double worst = 0;
+
+		setup("silence");
+		struct caller *a = join(313, 0.2);
+
+		a->ppm = 150;
+		run_ms(90000);
+		leg_stats(a->leg, &before);
+		CHECK_NEAR(before.playout.ppm, 150, 8);
+		now += 300 * MS + late * MS;
+		while (a->next_ns <= now)
+			speak(a);
+		line_tick(line, now);
+		now += LINE_TICK_NS - late * MS;
+		for (int s = 0; s < 20; s++) {
+			run_ms(1000);
+			leg_stats(a->leg, &after);
+			worst = fmax(worst, fabs(after.playout.ppm - before.playout.ppm));
+		}
+		CHECK(worst < 15);
+		CHECK_NEAR(budget_ns(&line_budget(line)->mixing), LINE_TICK_NS, 0.6 * MS);
+	}
+}
+
 /* The shares of the delay that a line stamps, each where it can be told from outside what it must be. */
 static void test_budget(void)
 {
@@ -426,6 +458,7 @@ int main(void)
 	UNIT(test_outgoing_follows_his_clock);
 	UNIT(test_speech_level);
 	UNIT(test_a_late_first_tick_is_forgotten);
+	UNIT(test_a_standstill_is_no_drift);
 	UNIT(test_budget);
 	UNIT(test_many_legs);
 	setup("silence");

@@ -566,6 +566,46 @@ static void test_a_spurt_placed_anew_is_no_drift(void)
 	}
 }
 
+/* The reader sets its time by up to 24 ms, either way: no rate is bent for it, nothing is late after it, and
+ * set back the delay is what it was. */
+static void test_a_reader_that_sets_its_time(void)
+{
+	static const int by_ms[] = {-5, -1, 1, 8, 24};
+
+	for (int k = 0; k < 5; k++) {
+		struct playout_stats before, after;
+		struct hand h;
+		int64_t media = 0, arrival = T0, shift = by_ms[k] * MS;
+		double worst = 0;
+
+		hand_start(&h, 8000, false);
+		h.now = T0 - 5 * MS;
+		for (int i = 0; i < 4 * 50 * 80; i++) {
+			if (i % 4 == 0) {
+				put(&h, media, arrival);
+				media += h.packet;
+				arrival += 20 * MS;
+			}
+			if (i == 4 * 50 * 60) {
+				playout_stats(h.p, &before);
+				CHECK_NEAR(before.ppm, 0, 3);
+				playout_shift(h.p, shift);
+				h.now += shift;
+			}
+			pull(&h);
+			playout_stats(h.p, &after);
+			if (i > 4 * 50 * 60)
+				worst = fmax(worst, fabs(after.ppm));
+		}
+		CHECK(worst < 5);
+		CHECK(h.bend < 2 * natural_bend(&h)); /* no click */
+		CHECK_INT(after.late, before.late);
+		if (shift < 0)
+			CHECK_NEAR(after.delay_ns, before.delay_ns, 2 * MS);
+		playout_destroy(h.p);
+	}
+}
+
 /*
  * Two channels that carry the same are what one channel is, sample for sample, through everything that
  * can happen: growth, shrinking, losses, a hole, a jump of media time, drift.
@@ -644,5 +684,6 @@ int main(void)
 	UNIT(test_drift_through_pauses);
 	UNIT(test_a_spurt_placed_anew_is_no_drift);
 	UNIT(test_two_channels_are_one_twice);
+	UNIT(test_a_reader_that_sets_its_time);
 	return unit_done();
 }
