@@ -27,6 +27,7 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
+#define HEAD_SAMPLES  (G711_RATE_HZ / 1000 * 2) /* of a stream's first frame: silence, see leg_resume() */
 #define AHEAD_NS      (NS_PER_MS / 2)
 #define AHEAD_TICKS   8
 
@@ -613,6 +614,9 @@ void leg_resume(struct leg *leg, int64_t now_ns)
 	memset(leg->out, G711_ULAW_SILENCE, sizeof(leg->out));
 	for (unsigned i = 0; i < leg->cushion_frames; i++)
 		leg_emit(leg, now_ns);
+	/* The capture is taken at ticks, from the first one on: without this each frame would be complete
+	 * at the very moment of a tick, and go out then or 5 ms later, as wake-ups jitter. */
+	leg->out_fill = HEAD_SAMPLES;
 }
 
 void leg_suspend(struct leg *leg)

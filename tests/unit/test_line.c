@@ -169,6 +169,29 @@ static void test_real_time(void)
 	}
 }
 
+/* Wake-ups that jitter by 1.5 ms do not move a frame to the next tick, whenever the caller came. */
+static void test_frames_keep_their_ticks(void)
+{
+	setup("silence");
+	int64_t begin = now, frames[4] = {0}, at_tick[4] = {0};
+
+	for (int64_t tick = 0; tick < 4000; tick++) {
+		now = begin + tick * LINE_TICK_NS + (tick ? tick * 7919 % 16 * MS / 10 : 15 * MS / 10);
+		if (tick % 41 == 0 && callers < 4)
+			join(0, 0);
+		line_tick(line, now);
+		for (int i = 0; i < callers; i++) {
+			if (caller[i].heard_count == frames[i] * G711_FRAME_BYTES)
+				continue;
+			CHECK_INT(caller[i].heard_count, (frames[i] + 1) * G711_FRAME_BYTES);
+			if (frames[i]++ > 0)
+				CHECK_INT(tick - at_tick[i], 4);
+			at_tick[i] = tick;
+		}
+	}
+	CHECK(frames[0] >= 998);
+}
+
 /* A standstill of half a second is not made up for: two frames at most. */
 static void test_standstill(void)
 {
@@ -448,6 +471,7 @@ int main(void)
 	UNIT(test_alone_hears_exact_silence);
 	UNIT(test_n_minus_one);
 	UNIT(test_real_time);
+	UNIT(test_frames_keep_their_ticks);
 	UNIT(test_standstill);
 	UNIT(test_ring_while_waiting);
 	UNIT(test_callers_hear_each_other_while_waiting);
