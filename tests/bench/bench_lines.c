@@ -110,9 +110,12 @@ static void run(int lines, int callers, int seconds)
 	pin(simulator_pid(W.discord), false);
 	harness_sleep_ms(SETTLE_MS);
 	double late = phone_counter("late_in"), frames = phone_counter("frames_in");
+	double own_late = phone_counter("late_out"), own_frames = phone_counter("frames_out");
 	struct usage u = usage_during(W.bridge.pid, W.bot.pid, seconds);
 	late = phone_counter("late_in") - late;
 	frames = phone_counter("frames_in") - frames;
+	own_late = phone_counter("late_out") - own_late;
+	own_frames = phone_counter("frames_out") - own_frames;
 	double pss = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
 	simulator_wait(W.phone, 60000, "load.done", NULL);
 	double each = (u.bridge_ms + u.discord_ms) / calls;
@@ -125,6 +128,8 @@ static void run(int lines, int callers, int seconds)
 		  "PSS per call, of both");
 	BENCH_ROW(group, frames ? 100 * late / frames : 100, "%", "< 0.1", frames && late / frames < 0.001,
 		  "messages to Twilio more than 5 ms late (25 after the last), of %.0f", frames);
+	BENCH_NOTE(group, own_frames ? 100 * own_late / own_frames : 100, "%",
+		   "messages that the simulator itself sent more than 5 ms late");
 	BENCH_NOTE(group, u.stolen * 100, "%", "stolen from this machine meanwhile");
 	world_stop(&W, false);
 	free(conf);
