@@ -249,24 +249,24 @@ static void test_a_voice_that_comes_back(void)
 		speak(100, 120);
 		found = gain_db(ANN);
 	}
-	CHECK(found < -5);
+	CHECK(found < -5); /* it may go on to be found better; who is new has 0, and moves a few dB a second */
 
 	session_begin(); /* moved to another server */
 	media_line_speaker(L.line, ANN, 200, false, clock_mono_ns());
 	speak(200, 2);
-	CHECK_NEAR(gain_db(ANN), found, 3);
+	CHECK(gain_db(ANN) < -4);
 
 	media_line_speaker(L.line, BOB, 300, false, clock_mono_ns()); /* a second after her */
 	speak(300, 2);
 	CHECK_NEAR(gain_db(BOB), 0, 0.5);
 	media_line_speaker(L.line, ANN, 201, false, clock_mono_ns()); /* takes it back */
 	speak(201, 2);
-	CHECK_NEAR(gain_db(ANN), found, 3);
+	CHECK(gain_db(ANN) < -4);
 
 	give_decoder(2, 1);
 	CHECK(isnan(gain_db(ANN))); /* nothing was heard through it yet */
 	speak(201, 2);
-	CHECK_NEAR(gain_db(ANN), found, 3);
+	CHECK(gain_db(ANN) < -4);
 	line_end();
 }
 
