@@ -4,12 +4,14 @@
  */
 #include "common/budget.h"
 
+#include <math.h>
+
 #include "common/json.h"
 
-/* To 10 us: more digits than a mean of so few stamps has would pretend. */
+/* To 10 us: more digits than a mean of so few stamps has would pretend. Unknown becomes null. */
 static double to_ms(int64_t ns)
 {
-	return (double)((ns + 5000) / 10000) / 100;
+	return ns < 0 ? NAN : (double)((ns + 5000) / 10000) / 100;
 }
 
 int64_t budget_sum_ns(const struct budget_share *shares, size_t count)
@@ -30,15 +32,8 @@ void budget_write(struct json_writer *w, const char *name, const struct budget_s
 	int64_t sum_ns = budget_sum_ns(shares, count);
 
 	json_w_obj(w, name);
-	for (size_t i = 0; i < count; i++) {
-		if (shares[i].ns >= 0)
-			json_w_num(w, shares[i].name, to_ms(shares[i].ns));
-		else
-			json_w_null(w, shares[i].name);
-	}
-	if (sum_ns >= 0)
-		json_w_num(w, "sum_ms", to_ms(sum_ns));
-	else
-		json_w_null(w, "sum_ms");
+	for (size_t i = 0; i < count; i++)
+		json_w_num(w, shares[i].name, to_ms(shares[i].ns));
+	json_w_num(w, "sum_ms", to_ms(sum_ns));
 	json_w_end(w);
 }

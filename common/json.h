@@ -115,11 +115,11 @@ int json_count(const struct json_at *arr);
 bool json_first(const struct json_at *arr, struct json_at *out);
 bool json_next(struct json_at *element);
 /* The value of a cursor itself (elements that are no objects). */
-/* Appends the value as JSON text. -ENOMEM, or the buffer's error. */
-int json_text(const struct json_at *at, struct strbuf *out);
 bool json_value_str(const struct json_at *at, const char **out);
 bool json_value_int(const struct json_at *at, int64_t min, int64_t max, int64_t *out);
 bool json_value_id(const struct json_at *at, uint64_t *out);
+/* Appends the value as JSON text. -ENOMEM, or the buffer's error. */
+int json_text(const struct json_at *at, struct strbuf *out);
 
 /*
  * Writing straight into a strbuf, commas and escapes included:
