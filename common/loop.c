@@ -49,6 +49,7 @@ struct loop {
 	struct loop_watch *wake_watch;
 	struct loop_watch *signal_watch;
 	struct loop_watch *watches;
+	struct loop_timers *timers;
 	int64_t gather_ns, gather_origin_ns, gather_next_ns;
 	bool dispatching;
 	bool sweep;            /* removed watches wait in the list */
@@ -255,39 +256,6 @@ int loop_signals(struct loop *loop, void (*fn)(void *arg, int signo), void *arg)
 	return err;
 }
 
-/* ---- timers -------------------------------------------------------------------------- */
-
-static void on_timer(lws_sorted_usec_list_t *sul)
-{
-	struct loop_timer *timer = (struct loop_timer *)sul;
-
-	_Static_assert(offsetof(struct loop_timer, sul) == 0, "the timer is its sul");
-	timer->fn(timer->arg);
-}
-
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms,
-		    void (*fn)(void *arg), void *arg)
-{
-	timer->loop = loop;
-	timer->fn = fn;
-	timer->arg = arg;
-	if (delay_ms < 0)
-		delay_ms = 0;
-	/* lws_sul_schedule() moves a scheduled one; it wants more than 0. */
-	lws_sul_schedule(loop->lws, 0, &timer->sul, on_timer, delay_ms ? delay_ms * 1000 : 1);
-}
-
-void loop_timer_cancel(struct loop_timer *timer)
-{
-	if (timer->loop)
-		lws_sul_cancel(&timer->sul);
-}
-
-bool loop_timer_pending(const struct loop_timer *timer)
-{
-	return timer->loop && timer->sul.list.owner;
-}
-
 /* ---- the libwebsockets side ---------------------------------------------------------- */
 
 static int raw_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -335,7 +303,8 @@ static int open_descriptors(struct loop *loop)
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (loop->wake_fd < 0)
 		return -errno;
-	return loop_watch_add(loop, &loop->wake_watch, loop->wake_fd, EPOLLIN, on_wake, loop);
+	int err = loop_watch_add(loop, &loop->wake_watch, loop->wake_fd, EPOLLIN, on_wake, loop);
+	return err < 0 ? err : loop_timers_create(loop, &loop->timers);
 }
 
 static int open_lws(struct loop *loop)
@@ -403,6 +372,7 @@ void loop_destroy(struct loop *loop)
 	/* Closing callbacks may have posted. */
 	while (run_posted(loop))
 		;
+	loop_timers_destroy(loop->timers);
 	loop_watch_remove(loop->signal_watch);
 	loop_watch_remove(loop->wake_watch);
 	if (loop->watches)
@@ -422,6 +392,11 @@ void loop_destroy(struct loop *loop)
 struct lws_context *loop_lws(struct loop *loop)
 {
 	return loop->lws;
+}
+
+struct loop_timers *loop_timers(struct loop *loop)
+{
+	return loop->timers;
 }
 
 struct loop_vhosts **loop_client_vhosts(struct loop *loop)
@@ -472,8 +447,7 @@ bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int t
 	struct loop_tick *tick;
 	bool result;
 
-	/* lws_service() runs timers and then sleeps without coming back, so something has to wake
-	 * it. */
+	/* lws_service() sleeps until something comes: here that is a tick, however quiet it is. */
 	if (loop_tick_start(loop, &tick, RUN_UNTIL_LOOK_MS * NS_PER_MS, look_again, NULL) < 0)
 		return false;
 	while (!(result = done(arg)) && clock_mono_ns() < end_ns && !atomic_load(&loop->stopping))

@@ -64,14 +64,14 @@ void loop_stop(struct loop *loop);
 int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
 /*
- * Timers for things of 50 ms and more (time-outs, heartbeats, back-off): lws_sul, which in
- * 4.1.6 busy-polls through the last millisecond before it fires. Never for audio: see
- * loop_tick. One-shot; setting it again moves it; cancelling an idle one is fine.
+ * One-shot timers for time-outs, heartbeats, back-off; a few hundred of them (they are a sorted list). Never
+ * early; of those due at one moment the one that was set first. Setting one again moves it;
+ * cancelling an idle one is fine; fn may set or cancel any. For periods of media see loop_tick.
  * The struct is the owner's, zeroed before first use; cancel it before its memory goes.
  */
 struct loop_timer {
-	lws_sorted_usec_list_t sul;
-	struct loop *loop;
+	struct loop_timer *next, **link; /* link NULL: not pending */
+	int64_t due_ns;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -95,9 +95,9 @@ int loop_watch_change(struct loop_watch *watch, uint32_t events);
 void loop_watch_remove(struct loop_watch *watch); /* NULL is fine */
 
 /*
- * A period for media, by timerfd (3.8 ms of CPU a second at 20 ms where a sul takes 21.5): fn gets
- * the number of periods that passed since the last call (>= 1; more when the loop was late) and
- * CLOCK_MONOTONIC now. Starts one period from now. Costs nothing when stopped.
+ * A period for media, by a timerfd of its own: fn gets the number of periods that passed since the last
+ * call (>= 1; more when the loop was late) and CLOCK_MONOTONIC now. Starts one period from now. Costs
+ * nothing when stopped.
  */
 struct loop_tick;
 

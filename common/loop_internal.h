@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * loop_internal.h - between loop.c and loop_vhosts.c only.
+ * loop_internal.h - between loop.c, loop_timer.c and loop_vhosts.c only.
  */
 #ifndef COMMON_LOOP_INTERNAL_H
 #define COMMON_LOOP_INTERNAL_H
@@ -8,6 +8,12 @@
 #include "common/loop.h"
 
 struct loop_vhosts;
+struct loop_timers;
+
+/* The timers of a loop; -ENOMEM, -errno. Destroying them forgets those that are pending. */
+int loop_timers_create(struct loop *loop, struct loop_timers **out);
+void loop_timers_destroy(struct loop_timers *timers); /* NULL is fine */
+struct loop_timers *loop_timers(struct loop *loop);
 
 /* The loop's list of client vhosts, kept by loop_vhosts.c. */
 struct loop_vhosts **loop_client_vhosts(struct loop *loop);

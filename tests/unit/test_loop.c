@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -69,6 +70,72 @@ static void test_timer_can_be_moved(void)
 	CHECK(loop_run_until(loop, is_set, &second, LONG_MS));
 	CHECK_INT(first, 0);
 	loop_destroy(loop);
+}
+
+/* libwebsockets' poll() comes here: it counts. */
+static int polls;
+
+int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	struct timespec t = {timeout_ms / 1000, timeout_ms % 1000 * NS_PER_MS};
+
+	polls++;
+	return ppoll(fds, n, timeout_ms < 0 ? NULL : &t, NULL);
+}
+
+/* libwebsockets' own timers poll without a pause through their last millisecond. */
+static void test_timers_are_not_waited_for_by_polling(void)
+{
+	enum { TIMERS = 40 };
+	struct loop_timer timer[TIMERS] = {0};
+	int fired = 0;
+
+	set_up();
+	for (int i = 0; i < TIMERS; i++) {
+		loop_timer_set(loop, &timer[i], 20 + 7 * i, count, &fired);
+		usleep(300); /* no two due within the same part of a millisecond */
+	}
+	polls = 0;
+	for (int i = 0; i < 100 && fired < TIMERS; i++)
+		loop_run_until(loop, is_set, &(int){0}, 50);
+	CHECK_INT(fired, TIMERS);
+	/* one for each timer, one for each 10 ms and each turn of loop_run_until(); two each would do */
+	CHECK(polls > 0);
+	CHECK(polls < 2 * (TIMERS + 100));
+	loop_destroy(loop);
+}
+
+static char order[8];
+
+static void note_a(void *arg)
+{
+	strcat(order, "a");
+}
+
+static void note_b(void *arg)
+{
+	strcat(order, "b");
+	loop_timer_set(loop, arg, 0, note_a, NULL); /* in the next turn */
+}
+
+/* Due at one moment, late: in order of setting. One may cancel another and set itself. */
+static void test_timers_keep_their_order(void)
+{
+	struct loop_timer t[4] = {0};
+
+	set_up();
+	order[0] = '\0';
+	loop_timer_set(loop, &t[0], 30, note_a, NULL);
+	loop_timer_set(loop, &t[1], 30, note_b, &t[3]);
+	loop_timer_set(loop, &t[2], 30, note_b, &t[3]);
+	usleep(60000);
+	loop_run_until(loop, is_set, &(int){0}, 100);
+	CHECK(strcmp(order, "abba") == 0);
+	CHECK(!loop_timer_pending(&t[3]));
+	loop_timer_set(loop, &t[0], 5, note_a, NULL);
+	loop_timer_set(loop, &t[1], 50, note_a, NULL);
+	loop_destroy(loop); /* forgets them */
+	CHECK(!loop_timer_pending(&t[0]) && !loop_timer_pending(&t[1]));
 }
 
 struct pipe_watch {
@@ -516,6 +583,8 @@ int main(void)
 	log_init("test", LOG_LEVEL_ERROR);
 	UNIT(test_timer_fires_once_and_not_early);
 	UNIT(test_timer_can_be_moved);
+	UNIT(test_timers_are_not_waited_for_by_polling);
+	UNIT(test_timers_keep_their_order);
 	UNIT(test_watch_reads_and_survives_hang_up);
 	UNIT(test_watch_of_a_pipe_that_has_only_an_error);
 	UNIT(test_watch_removed_by_another_of_the_same_turn);
