@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK_FRAMES   512
+#define AHEAD_FRAMES   720 /* 15 ms: a writer of 5 ms blocks publishes each fourth time */
 #define TORN_RETRIES   4
 #define POSITION_LIMIT ((int64_t)1 << 60) /* 760 000 years: sums of two never overflow */
 #define NOT_STARTED    INT64_MIN
@@ -27,6 +30,7 @@ struct cable {
 	off_t size_bytes;
 	int slot;                  /* -1: none */
 	struct cable_record mine;  /* writer: what the record of `slot` says */
+	int64_t put;               /* writer: end of what was written, <= mine.written */
 	struct cable_record table[CABLE_SLOTS];  /* reader: as last read */
 	struct cable_record again[CABLE_SLOTS];
 	int32_t sum[CHUNK_FRAMES * CABLE_CHANNELS_MAX];
@@ -39,6 +43,14 @@ struct cable {
 int64_t cable_frame_at(int64_t now_ns)
 {
 	return now_ns * 3 / 62500;
+}
+
+int64_t cable_frame_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return cable_frame_at(t.tv_sec * 1000000000LL + t.tv_nsec);
 }
 
 int64_t cable_time_ns(int64_t frame)
@@ -255,6 +267,7 @@ int cable_claim(struct cable *c, int64_t now_frame)
 	else if (old >= 0)
 		slot_lock(c, old, F_UNLCK);
 	c->slot = best;
+	c->put = 0;
 	c->mine = (struct cable_record){
 		.generation = c->table[best].generation + 1,
 		.start = NOT_STARTED,
@@ -286,35 +299,78 @@ static int ring_write(struct cable *c, int64_t pos, const int16_t *frames, size_
 			 ring_offset(c, c->slot, 0));
 }
 
+/* How many frames of silence may be published behind a write that ends at `end`. They take the place
+ * of the ring's oldest, so only as far as a writer may be ahead. */
+static size_t ahead_frames(const struct cable *c, int64_t end)
+{
+	int64_t room;
+
+	if (c->mine.start == NOT_STARTED)
+		return 0;
+	room = cable_frame_now() + CABLE_BUFFER_MAX - c->mine.start - end;
+	return room < 0 ? 0 : room < AHEAD_FRAMES ? (size_t)room : AHEAD_FRAMES;
+}
+
+/* The frames, and silence behind them: by one system call unless the ring ends in between. */
+static int ring_write_ahead(struct cable *c, int64_t pos, const int16_t *frames, size_t n, size_t ahead)
+{
+	static const int16_t silence[AHEAD_FRAMES * CABLE_CHANNELS_MAX];
+	size_t frame_bytes = c->channels * sizeof(int16_t);
+	struct iovec parts[2] = {{(void *)(uintptr_t)frames, n * frame_bytes},
+				 {(void *)(uintptr_t)silence, ahead * frame_bytes}};
+	int err;
+
+	if ((size_t)(pos % CABLE_RING_FRAMES) + n + ahead <= CABLE_RING_FRAMES &&
+	    pwritev(c->fd, parts, 2, ring_offset(c, c->slot, (uint64_t)pos)) ==
+		    (ssize_t)((n + ahead) * frame_bytes))
+		return 0;
+	err = ring_write(c, pos, frames, n);
+	return err ? err : ring_write(c, pos + (int64_t)n, silence, ahead);
+}
+
+/* snd_pcm_forward() leaves a gap, in which the ring still holds the sound of its last round: that must
+ * not be heard again. */
+static int gap_write(struct cable *c, int64_t from, int64_t to)
+{
+	int err = 0;
+
+	if (to - from > CABLE_RING_FRAMES)
+		from = to - CABLE_RING_FRAMES;
+	memset(c->piece, 0, sizeof(c->piece));
+	while (from < to && !err) {
+		size_t k = to - from < CHUNK_FRAMES ? (size_t)(to - from) : CHUNK_FRAMES;
+
+		err = ring_write(c, from, c->piece, k);
+		from += (int64_t)k;
+	}
+	return err;
+}
+
 int cable_write(struct cable *c, int64_t pos, const int16_t *frames, size_t n)
 {
+	int64_t end = pos + (int64_t)n;
+	size_t ahead;
 	int err;
 
 	if (c->slot < 0)
 		return -EBADF;
 	if (pos < 0 || pos > POSITION_LIMIT / 2 || n > CABLE_RING_FRAMES)
 		return -EINVAL;
-	/* snd_pcm_forward() leaves a gap, in which the ring still holds the sound of its last
-	 * round: that must not be heard again */
-	if (pos > c->mine.written) {
-		int64_t from = c->mine.written;
-
-		if (pos - from > CABLE_RING_FRAMES)
-			from = pos - CABLE_RING_FRAMES;
-		memset(c->piece, 0, sizeof(c->piece));
-		while (from < pos) {
-			size_t k = pos - from < CHUNK_FRAMES ? (size_t)(pos - from) : CHUNK_FRAMES;
-
-			err = ring_write(c, from, c->piece, k);
-			if (err)
-				return err;
-			from += (int64_t)k;
-		}
+	if (pos == c->put && end <= c->mine.written) { /* in place of silence that is published */
+		c->put = end;
+		return ring_write(c, pos, frames, n);
 	}
-	err = ring_write(c, pos, frames, n);
+	if (pos > c->put) {
+		err = gap_write(c, c->put, pos);
+		if (err)
+			return err;
+	}
+	ahead = ahead_frames(c, end);
+	err = ring_write_ahead(c, pos, frames, n, ahead);
 	if (err)
 		return err;
-	c->mine.written = pos + (int64_t)n;
+	c->put = end;
+	c->mine.written = end + (int64_t)ahead;
 	return record_publish(c);
 }
 
@@ -322,7 +378,7 @@ int cable_stop(struct cable *c, int64_t end)
 {
 	if (c->slot < 0)
 		return -EBADF;
-	c->mine.end = end < 0 ? 0 : end < c->mine.written ? end : c->mine.written;
+	c->mine.end = end < 0 ? 0 : end < c->put ? end : c->put;
 	return record_publish(c);
 }
 

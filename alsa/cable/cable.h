@@ -11,7 +11,9 @@
  *   - A writer owns a slot: a ring of 16384 frames and a record that says which cable frames are
  *     in it. Ownership is a lock on one byte of a second file (PATH.lock), which the kernel takes
  *     back when the writer dies. Frames beyond what was published do not exist, so a killed writer
- *     turns into silence after what it had queued.
+ *     turns into silence after what it had queued. While it plays, a few milliseconds of silence
+ *     are published behind what is written: small blocks that follow only take its place, which
+ *     saves every other system call.
  *   - A reader adds up, saturating, what all slots hold for the frames it wants. It writes nothing
  *     and takes no lock: read permission on the file is enough, and no reader can disturb anybody.
  *
@@ -71,9 +73,10 @@ struct cable;
 
 /* ---- clock -------------------------------------------------------------------------------- */
 
-/* The cable frame that is due at now_ns (CLOCK_MONOTONIC), and the first nanosecond at which
- * cable_frame_at() gives `frame`. */
+/* The cable frame that is due at now_ns (CLOCK_MONOTONIC), the one that is due now, and the first
+ * nanosecond at which cable_frame_at() gives `frame`. */
 int64_t cable_frame_at(int64_t now_ns);
+int64_t cable_frame_now(void);
 int64_t cable_time_ns(int64_t frame);
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -91,7 +94,7 @@ int cable_path(char *out, size_t size, const char *dir, const char *name, long l
 int cable_open(struct cable **out, const struct cable_spec *spec, enum cable_mode mode, char *why,
 	       size_t why_size);
 
-/* A writer that is still going ends at what it has published. NULL is fine. */
+/* A writer that is still going ends at what it has written. NULL is fine. */
 void cable_close(struct cable *cable);
 
 unsigned cable_channels(const struct cable *cable);
@@ -115,7 +118,7 @@ int cable_start(struct cable *cable, int64_t frame);
  * is silence). n is at most CABLE_RING_FRAMES. 0, -ENODEV, -EBADF without a slot. */
 int cable_write(struct cable *cable, int64_t pos, const int16_t *frames, size_t n);
 
-/* The stream ends at position end, or at what was published if that is less. The slot is kept. */
+/* The stream ends at position end, or at what was written if that is less. The slot is kept. */
 int cable_stop(struct cable *cable, int64_t end);
 
 /* ---- reading ------------------------------------------------------------------------------ */

@@ -25,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PERIOD_MIN_FRAMES 32
@@ -50,14 +49,6 @@ struct pcm_cable {
 	int64_t step;      /* capture: the pointer moves by this many frames */
 };
 
-static int64_t frame_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return cable_frame_at(t.tv_sec * 1000000000LL + t.tv_nsec);
-}
-
 static bool is_playback(const struct pcm_cable *p)
 {
 	return p->io.stream == SND_PCM_STREAM_PLAYBACK;
@@ -81,7 +72,7 @@ static int64_t position_applied(struct pcm_cable *p)
 /* Frames that have gone by since the trigger. */
 static int64_t position_elapsed(const struct pcm_cable *p)
 {
-	return p->start < 0 ? p->elapsed : frame_now() - p->start;
+	return p->start < 0 ? p->elapsed : cable_frame_now() - p->start;
 }
 
 /* The same as the application is told. A reader that takes what there is and asks again would
@@ -158,7 +149,7 @@ static int lost(struct pcm_cable *p)
 static int cable_cb_start(snd_pcm_ioplug_t *io)
 {
 	struct pcm_cable *p = io->private_data;
-	int64_t now = frame_now();
+	int64_t now = cable_frame_now();
 
 	if (is_playback(p) && cable_join_start(&p->cables, now) < 0)
 		return lost(p);
@@ -223,7 +214,7 @@ static int cable_cb_prepare(snd_pcm_ioplug_t *io)
 	p->elapsed = p->applied = 0;
 	p->seen_appl = io->appl_ptr;
 	if (is_playback(p))
-		err = cable_join_claim(&p->cables, frame_now());
+		err = cable_join_claim(&p->cables, cable_frame_now());
 	if (err == -ENODEV)
 		return lost(p);
 	if (err < 0)

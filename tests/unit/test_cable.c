@@ -266,6 +266,78 @@ static void test_gap_is_silence_and_rewind_replaces(void)
 }
 
 /* A new stream of the same writer leaves the end of the last one to readers that lag. */
+/* Small blocks, goings back and gaps in a stream that plays, at every distance from now, against an array
+ * of what must be heard. */
+static void test_blocks_against_a_model(void)
+{
+	enum { FRAMES = 40000, SEEN = 3000 };
+	static int16_t model[FRAMES], got[SEEN], block[800];
+	struct cable_spec spec = fresh_spec("model", 1);
+	struct cable *w = open_ok(&spec, CABLE_WRITE), *r = open_ok(&spec, CABLE_READ);
+	uint32_t seed = 11;
+	int64_t start, end = 0;
+
+	CHECK_INT(cable_claim(w, cable_frame_now()), 0);
+	/* published before it plays: nothing but what was written */
+	fill_random(block, 240, 1);
+	CHECK_INT(cable_write(w, 0, block, 240), 0);
+	memcpy(model, block, 240 * sizeof(*block));
+	end = 240;
+	start = cable_frame_now();
+	CHECK_INT(cable_start(w, start), 0);
+	while (end < FRAMES - 2000) {
+		unsigned kind = test_random(&seed) % 12;
+		size_t n = kind < 9 ? 240 : 1 + test_random(&seed) % 800;
+		int64_t at = end;
+
+		if (kind == 10) /* back: what lay behind is gone */
+			at -= test_random(&seed) % 1000;
+		if (kind == 11)
+			at += test_random(&seed) % 1000;
+		if (at < 0)
+			at = 0;
+		fill_random(block, n, seed);
+		CHECK_INT(cable_write(w, at, block, n), 0);
+		memcpy(model + at, block, n * sizeof(*block));
+		memset(model + at + n, 0, (size_t)(FRAMES - at - (int64_t)n) * sizeof(*model));
+		end = at + (int64_t)n;
+		at = end < SEEN / 2 ? 0 : end - SEEN / 2;
+		CHECK_INT(cable_read(r, start + at, got, SEEN), 0);
+		CHECK_MEM(got, model + at, (size_t)(at + SEEN < FRAMES ? SEEN : FRAMES - at) * sizeof(*got));
+	}
+	CHECK_INT(cable_stop(w, FRAMES), 0);
+	CHECK_INT(cable_write(w, end, block, 0), 0);
+	CHECK_INT(cable_read(r, start + end - 100, got, 1000), 0);
+	CHECK_MEM(got, model + end - 100, 1000 * sizeof(*got));
+	cable_close(w);
+	cable_close(r);
+}
+
+/* The ring's oldest frames are a reader's that is as late as may be, however far ahead the writer is. */
+static void test_silence_ahead_takes_no_room(void)
+{
+	enum { BLOCK = 256 }; /* the last block ends with the ring */
+	static int16_t sound[CABLE_RING_FRAMES + BLOCK], got[CABLE_BUFFER_MAX];
+	struct cable_spec spec = fresh_spec("room", 1);
+	struct cable *w = open_ok(&spec, CABLE_WRITE), *r = open_ok(&spec, CABLE_READ);
+	int64_t start = cable_frame_now() - CABLE_BUFFER_MAX, end = 0;
+
+	fill_random(sound, CABLE_RING_FRAMES + BLOCK, 5);
+	CHECK_INT(cable_claim(w, start), 0);
+	CHECK_INT(cable_start(w, start), 0);
+	while (end + BLOCK <= CABLE_RING_FRAMES) {
+		CHECK_INT(cable_write(w, end, sound + end, BLOCK), 0);
+		end += BLOCK;
+	}
+	/* now has gone on by what all this took */
+	int64_t late = cable_frame_now() - start - CABLE_BUFFER_MAX;
+	CHECK(late < CABLE_BUFFER_MAX);
+	CHECK_INT(cable_read(r, start + late, got, CABLE_BUFFER_MAX), 0);
+	CHECK_MEM(got, sound + late, CABLE_BUFFER_MAX * sizeof(*got));
+	cable_close(w);
+	cable_close(r);
+}
+
 static void test_prepare_keeps_the_tail(void)
 {
 	struct cable_spec spec = fresh_spec("tail", 1);
@@ -844,6 +916,8 @@ int main(void)
 	UNIT(test_ring_wraps);
 	UNIT(test_sum_saturates_once);
 	UNIT(test_gap_is_silence_and_rewind_replaces);
+	UNIT(test_blocks_against_a_model);
+	UNIT(test_silence_ahead_takes_no_room);
 	UNIT(test_prepare_keeps_the_tail);
 	UNIT(test_seventeenth_writer);
 	UNIT(test_killed_writer);
