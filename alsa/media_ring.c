@@ -76,6 +76,19 @@ static unsigned piece(const struct media_ring *m, int64_t media, unsigned frames
 	return frames < m->size - *at ? frames : m->size - *at;
 }
 
+/* How many of n kinds (n > 0), the first counted, are as the first. Nearly always all: libc compares
+ * them with themselves one further on, many at a time. */
+static unsigned alike(const uint8_t *kind, unsigned n)
+{
+	unsigned i = 1;
+
+	if (memcmp(kind, kind + 1, n - 1) == 0)
+		return n;
+	while (kind[i] == kind[0])
+		i++;
+	return i;
+}
+
 static bool within(const struct media_ring *m, int64_t media, unsigned frames)
 {
 	return media >= m->begin && media + frames <= m->begin + m->size;
@@ -100,14 +113,13 @@ unsigned media_ring_put(struct media_ring *m, int64_t media, const float *x, uns
 		frames = (unsigned)(m->begin + m->size - media);
 	while (frames) {
 		unsigned at, n = piece(m, media, frames, &at);
-		for (unsigned i = 0; i < n; i++) {
-			uint8_t there = m->kind[at + i];
-			if (there == MEDIA_MISSING || (kind == MEDIA_REAL && there == MEDIA_MADE)) {
-				m->kind[at + i] = kind;
-				for (unsigned c = 0; c < m->channels; c++)
-					m->sample[c * m->size + at + i] = x[c * stride + i];
-				stored++;
-			}
+		uint8_t there = m->kind[at];
+		n = alike(m->kind + at, n);
+		if (there == MEDIA_MISSING || (kind == MEDIA_REAL && there == MEDIA_MADE)) {
+			memset(m->kind + at, kind, n);
+			for (unsigned c = 0; c < m->channels; c++)
+				memcpy(m->sample + c * m->size + at, x + c * stride, n * sizeof *x);
+			stored += n;
 		}
 		media += n;
 		x += n;
@@ -132,11 +144,12 @@ unsigned media_ring_run(const struct media_ring *m, int64_t media, unsigned most
 		most = left;
 	*kind = m->kind[slot(m, media)];
 	while (n < most) {
-		unsigned at, here = piece(m, media + n, most - n, &at), i = 0;
-		while (i < here && m->kind[at + i] == *kind)
-			i++;
-		n += i;
-		if (i < here)
+		unsigned at, here = piece(m, media + n, most - n, &at);
+		if (m->kind[at] != *kind)
+			break;
+		unsigned run = alike(m->kind + at, here);
+		n += run;
+		if (run < here)
 			break;
 	}
 	return n;
@@ -160,8 +173,8 @@ bool media_ring_has_real(const struct media_ring *m, int64_t media, unsigned fra
 {
 	uint8_t kind;
 	return frames == 0 ||
-	       (within(m, media, frames) && media_ring_run(m, media, frames, &kind) == frames &&
-		kind == MEDIA_REAL);
+	       (within(m, media, frames) && m->kind[slot(m, media)] == MEDIA_REAL &&
+		media_ring_run(m, media, frames, &kind) == frames);
 }
 
 void media_ring_get(const struct media_ring *m, unsigned channel, int64_t media, float *x,
