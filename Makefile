@@ -192,7 +192,7 @@ tsan: all $(TSAN_TESTS)
 	@BUILD=$(BUILD) tests/run.sh $(TSAN_TESTS)
 
 # Every unit test but those that only take long there and touch no memory of ours in a new way.
-VALGRIND_SKIP := %/test_mls_vectors %/test_pcm_cable %/test_resampler
+VALGRIND_SKIP := %/test_mls_vectors %/test_pcm_cable %/test_resampler %/test_resampler_plain
 valgrind: all $(UNIT_BIN)
 	@BUILD=$(BUILD) TEST_TIMEOUT=600 WRAP="valgrind -q --error-exitcode=99 --leak-check=full \
 	  --errors-for-leak-kinds=definite --child-silent-after-fork=yes" \

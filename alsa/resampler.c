@@ -29,7 +29,7 @@
  */
 struct kind {
 	unsigned in_rate, out_rate;
-	unsigned taps; /* at the input's rate; a multiple of 8 */
+	unsigned taps; /* at the input's rate; a multiple of 16 */
 	unsigned rows;
 	unsigned whole; /* input frames per output frame, nominal, rounded to nearest */
 	double cutoff;  /* of the input's rate */
@@ -93,19 +93,6 @@ static void make_table(struct kind *k)
 			row[i] = (float)(tap[i] / sum);
 	}
 	k->table = table;
-}
-
-static void make_tables(void)
-{
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		make_table(&kinds[i]);
-}
-
-void resampler_prepare(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, make_tables);
 }
 
 /* ---- object ------------------------------------------------------------------------------- */
@@ -182,34 +169,24 @@ double resampler_ahead(const struct resampler *r)
 
 /*
  * GCC's vectors: SSE on x86-64, NEON on arm64, plain code elsewhere; no intrinsics. Measured with
- * callgrind they need no flags beyond -O2 (-O3 gains nothing, -ffast-math 4 %).
+ * callgrind they need no flags beyond -O2 (-O3 gains nothing, -ffast-math 4 %). Eight at a time
+ * (AVX2, FMA) where the machine can, which the program finds out when it runs: 40 % less time.
  */
+#define INLINE static inline __attribute__((always_inline))
+
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float v8 __attribute__((vector_size(32)));
+typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
 
-static inline float sum4(v4 v)
+INLINE float sum4(v4 v)
 {
-#if defined(__clang__)
 	v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
-#else
-	v += __builtin_shuffle(v, (__typeof__(int __attribute__((vector_size(16))))){2, 3, 0, 1});
-#endif
 	return v[0] + v[1];
 }
 
-static inline float dot(const float *x, const float *c, unsigned taps)
-{
-	v4 s0 = {0}, s1 = {0};
-#pragma GCC unroll 4
-	for (unsigned i = 0; i < taps; i += 8) {
-		s0 += *(const v4u *)(x + i) * *(const v4u *)(c + i);
-		s1 += *(const v4u *)(x + i + 4) * *(const v4u *)(c + i + 4);
-	}
-	return sum4(s0 + s1);
-}
-
-/* The same between row c and the next one, a of the way. */
-static inline float dot_between(const float *x, const float *c, unsigned taps, float a)
+/* x with what lies between row c and the next one, a of the way; four at a time. */
+INLINE float dot4(const float *x, const float *c, unsigned taps, float a)
 {
 	const float *d = c + taps;
 	v4 s0 = {0}, s1 = {0}, t0 = {0}, t1 = {0};
@@ -225,24 +202,38 @@ static inline float dot_between(const float *x, const float *c, unsigned taps, f
 	return sum4(s + (t - s) * a);
 }
 
+/* The same eight at a time; a text of its own: GCC without such vectors keeps their sums in memory. */
+INLINE float dot8(const float *x, const float *c, unsigned taps, float a)
+{
+	const float *d = c + taps;
+	v8 s0 = {0}, s1 = {0}, t0 = {0}, t1 = {0};
+#pragma GCC unroll 4
+	for (unsigned i = 0; i < taps; i += 16) {
+		v8 x0 = *(const v8u *)(x + i), x1 = *(const v8u *)(x + i + 8);
+		s0 += x0 * *(const v8u *)(c + i);
+		t0 += x0 * *(const v8u *)(d + i);
+		s1 += x1 * *(const v8u *)(c + i + 8);
+		t1 += x1 * *(const v8u *)(d + i + 8);
+	}
+	v8 s = s0 + s1, t = t0 + t1;
+	s += (t - s) * a;
+	return sum4(__builtin_shufflevector(s, s, 0, 1, 2, 3) + __builtin_shufflevector(s, s, 4, 5, 6, 7));
+}
+
 /* Writes at most most frames; the step is ramped to the wanted one over the first ramp of them. */
-static inline __attribute__((always_inline)) unsigned run(struct resampler *r, float *out,
-							  unsigned most, unsigned ramp, unsigned taps)
+INLINE unsigned run_taps(struct resampler *r, float *out, unsigned most, unsigned ramp,
+			 unsigned taps, bool eight)
 {
 	const int64_t whole = (int64_t)r->kind->whole * r->wrap;
 	const int64_t change = (r->wanted - r->step) / (int64_t)ramp;
 	int64_t over = r->step - whole; /* step beyond whole frames; may be negative */
 	int64_t row = r->row;
 	unsigned index = r->index, n = 0;
-	bool exact = r->wanted == r->step && (r->step & (ONE_ROW - 1)) == 0 && (row & (ONE_ROW - 1)) == 0;
 
 	while (n < most && index + taps <= r->have) {
-		const float *c = r->table + (size_t)(row >> 32) * taps;
-		if (exact)
-			out[n] = dot(r->buf + index, c, taps);
-		else
-			out[n] = dot_between(r->buf + index, c, taps,
-					     (float)(uint32_t)row * (1.0f / 4294967296.0f));
+		const float *x = r->buf + index, *c = r->table + (size_t)(row >> 32) * taps;
+		float a = (float)(uint32_t)row * (1.0f / 4294967296.0f);
+		out[n] = eight ? dot8(x, c, taps, a) : dot4(x, c, taps, a);
 		index += r->kind->whole;
 		row += over;
 		if (row >= r->wrap) {
@@ -266,9 +257,44 @@ static inline __attribute__((always_inline)) unsigned run(struct resampler *r, f
 	return n;
 }
 
-static unsigned run_any(struct resampler *r, float *out, unsigned most, unsigned ramp)
+/* With the taps known where it is compiled. */
+INLINE unsigned run_with(struct resampler *r, float *out, unsigned most, unsigned ramp, bool eight)
 {
-	return r->kind->taps == 32 ? run(r, out, most, ramp, 32) : run(r, out, most, ramp, 192);
+	return r->kind->taps == 32 ? run_taps(r, out, most, ramp, 32, eight)
+				   : run_taps(r, out, most, ramp, 192, eight);
+}
+
+static unsigned run_anywhere(struct resampler *r, float *out, unsigned most, unsigned ramp)
+{
+	return run_with(r, out, most, ramp, false);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"))) static unsigned
+run_avx2(struct resampler *r, float *out, unsigned most, unsigned ramp)
+{
+	return run_with(r, out, most, ramp, true);
+}
+#endif
+
+static unsigned (*run)(struct resampler *r, float *out, unsigned most, unsigned ramp) = run_anywhere;
+
+static void prepare(void)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		make_table(&kinds[i]);
+#ifdef __x86_64__
+	/* by a pointer of our own: what the linker offers for it (ifunc) runs before sanitizers do */
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		run = run_avx2;
+#endif
+}
+
+void resampler_prepare(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, prepare);
 }
 
 static unsigned expected(const struct resampler *r, unsigned in_frames)
@@ -289,7 +315,7 @@ unsigned resampler_push(struct resampler *r, const float *in, unsigned in_frames
 	memcpy(r->buf + r->have, in, in_frames * sizeof(float));
 	r->have += in_frames;
 	unsigned n = expected(r, in_frames);
-	return run_any(r, out, resampler_output_bound(r, in_frames), n ? n : 1);
+	return run(r, out, resampler_output_bound(r, in_frames), n ? n : 1);
 }
 
 unsigned resampler_needs(const struct resampler *r, unsigned out_frames)
@@ -312,5 +338,5 @@ void resampler_pull(struct resampler *r, const float *in, float *out, unsigned o
 	memcpy(r->buf + r->have, in, in_frames * sizeof(float));
 	r->have += in_frames;
 	if (out_frames)
-		run_any(r, out, out_frames, out_frames);
+		run(r, out, out_frames, out_frames);
 }

@@ -5,7 +5,7 @@
  * A polyphase windowed-sinc filter (Kaiser, 32 taps at the lower of the two rates) whose ratio can
  * be bent by a few thousand ppm while it runs: positions are counted in 32.32 fixed point filter
  * phases, coefficients are interpolated between phases, and a change of ratio is ramped over the
- * next block, so it never clicks. At the exact nominal ratio no interpolation takes place.
+ * next block, so it never clicks. At the exact nominal ratio every output falls onto a phase.
  *
  *	300-3400 Hz within +-0.1 dB; images and aliases <= -80 dB; residual of a tone <= -85 dB while
  *	the ratio moves; delay 2 ms (8 <-> 48) or 0.33 ms (48 -> 48).
