@@ -5,6 +5,7 @@
 #include "common/encode.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const char alphabet_std[] =
@@ -50,24 +51,37 @@ size_t base64url_encode(char *out, const uint8_t *in, size_t len)
 	return encode64(out, in, len, alphabet_url, false);
 }
 
-static int value64(char c)
+/* 64 and its value for a character of the standard alphabet, 0 for any other. */
+static const uint8_t value64[256] = {
+	['A'] = 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76,
+	['N'] = 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89,
+	['a'] = 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 101, 102,
+	['n'] = 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115,
+	['0'] = 116, 117, 118, 119, 120, 121, 122, 123, 124, 125,
+	['+'] = 126,
+	['/'] = 127,
+};
+
+/* Four characters, of which the first `have` count, as 24 bits. False: not all of these are base64. */
+static inline bool group64(const char *in, size_t have, uint32_t *v)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+')
-		return 62;
-	if (c == '/')
-		return 63;
-	return -1;
+	unsigned good = 64;
+
+	*v = 0;
+	for (size_t k = 0; k < 4; k++) {
+		unsigned d = k < have ? value64[(unsigned char)in[k]] : 64;
+
+		good &= d;
+		*v = *v << 6 | (d & 63);
+	}
+	return good;
 }
 
 ssize_t base64_decode(uint8_t *out, size_t out_size, const char *in, size_t len)
 {
-	size_t pad = 0, n = 0;
+	size_t pad = 0;
+	uint8_t *p = out;
+	uint32_t v;
 
 	if (len % 4)
 		return -EINVAL;
@@ -75,27 +89,22 @@ ssize_t base64_decode(uint8_t *out, size_t out_size, const char *in, size_t len)
 		pad = in[len - 2] == '=' ? 2 : 1;
 	if (len / 4 * 3 - pad > out_size)
 		return -ENOSPC;
-	for (size_t i = 0; i < len; i += 4) {
-		size_t have = i + 4 == len ? 4 - pad : 4;
-		uint32_t v = 0;
-
-		for (size_t k = 0; k < 4; k++) {
-			int d = k < have ? value64(in[i + k]) : 0;
-
-			if (d < 0)
-				return -EINVAL;
-			v = v << 6 | (uint32_t)d;
-		}
-		/* Two spellings of the same bytes would make comparing texts unsafe. */
-		if ((have == 2 && (v & 0xffff)) || (have == 3 && (v & 0xff)))
+	for (const char *end = in + (pad ? len - 4 : len); in < end; in += 4) {
+		if (!group64(in, 4, &v))
 			return -EINVAL;
-		out[n++] = (uint8_t)(v >> 16);
-		if (have > 2)
-			out[n++] = (uint8_t)(v >> 8);
-		if (have > 3)
-			out[n++] = (uint8_t)v;
+		*p++ = (uint8_t)(v >> 16);
+		*p++ = (uint8_t)(v >> 8);
+		*p++ = (uint8_t)v;
 	}
-	return (ssize_t)n;
+	if (pad) {
+		/* Two spellings of the same bytes would make comparing texts unsafe. */
+		if (!group64(in, 4 - pad, &v) || (v & (pad == 2 ? 0xffff : 0xff)))
+			return -EINVAL;
+		*p++ = (uint8_t)(v >> 16);
+		if (pad == 1)
+			*p++ = (uint8_t)(v >> 8);
+	}
+	return p - out;
 }
 
 void hex_encode(char *out, const uint8_t *in, size_t len)

@@ -45,6 +45,36 @@ static void test_base64_is_strict(void)
 	CHECK_INT(base64_decode(out, 3, "Zm9v", 4), 3);
 }
 
+/* Every byte at every place of a group, the last and one before, against the alphabet itself. */
+static void test_base64_alphabet(void)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (int byte = 0; byte < 256; byte++) {
+		const char *found = byte ? strchr(alphabet, byte) : NULL;
+
+		for (int place = 0; place < 8; place++) {
+			char text[] = "AAAAAAAA";
+			uint8_t out[6], want[6] = {0};
+			/* padding is another matter, and allowed only at the very end */
+			bool padding = byte == '=' && place == 7;
+
+			text[place] = (char)byte;
+			ssize_t n = base64_decode(out, sizeof(out), text, 8);
+			if (!found && !padding) {
+				CHECK_INT(n, -EINVAL);
+				continue;
+			}
+			CHECK_INT(n, padding ? 5 : 6);
+			uint32_t v = found ? (uint32_t)(found - alphabet) << (6 * (3 - place % 4)) : 0;
+			for (int i = 0; i < 3; i++)
+				want[place / 4 * 3 + i] = (uint8_t)(v >> (8 * (2 - i)));
+			CHECK_MEM(out, want, (size_t)n);
+		}
+	}
+}
+
 static void test_base64url(void)
 {
 	static const uint8_t bytes[] = {0xfb, 0xff, 0xfe, 0x00};
@@ -340,6 +370,7 @@ int main(void)
 {
 	UNIT(test_base64_rfc_vectors);
 	UNIT(test_base64_is_strict);
+	UNIT(test_base64_alphabet);
 	UNIT(test_base64url);
 	UNIT(test_hex);
 	UNIT(test_url_encode);
