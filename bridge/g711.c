@@ -7,6 +7,7 @@
 #include "bridge/g711.h"
 
 #include <math.h>
+#include <string.h>
 
 /* The standard's bias of 33 in its 14 bit scale; it turns segment starts into powers of two. */
 #define ULAW_BIAS 132
@@ -50,16 +51,30 @@ void g711_ulaw_decode_float(float *out, const uint8_t *in, size_t n)
 		out[i] = (float)ulaw_linear[in[i]] * (1.0f / 32768.0f);
 }
 
+/*
+ * What the integer encoder says of lrintf(x * 32768), without a branch to be guessed: a biased
+ * magnitude that is a float is segment and step already, being its exponent and the first four bits
+ * of its fraction.
+ */
+static inline uint8_t encode_float(float x)
+{
+	const float whole = 8388608.0f; /* 2^23: beyond it there are no fractions, so adding it rounds */
+	const int first = (127 + 7) << 4; /* exponent of 2^7, where segment 0 begins */
+	float magnitude = fabsf(x) * 32768.0f;
+	int32_t bits;
+
+	/* a NaN fails both comparisons */
+	magnitude = magnitude < ULAW_CLIP ? magnitude : magnitude >= ULAW_CLIP ? ULAW_CLIP : 0;
+	magnitude = (magnitude + whole) - whole;
+	float biased = magnitude + ULAW_BIAS;
+	memcpy(&bits, &biased, sizeof(bits));
+	int negative = (x < 0) & (magnitude > 0); /* there is no negative zero */
+
+	return (uint8_t)~(negative << 7 | ((bits >> 19) - first));
+}
+
 void g711_ulaw_encode_float(uint8_t *out, const float *in, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		float scaled = in[i] * 32768.0f;
-
-		/* the comparisons are false for NaN, which lrintf() must not see */
-		if (!(scaled > -32768.0f))
-			scaled = scaled <= -32768.0f ? -32768.0f : 0.0f;
-		else if (scaled > 32767.0f)
-			scaled = 32767.0f;
-		out[i] = g711_ulaw_encode((int32_t)lrintf(scaled));
-	}
+	for (size_t i = 0; i < n; i++)
+		out[i] = encode_float(in[i]);
 }

@@ -101,6 +101,31 @@ static void test_float_equals_integer(void)
 	}
 }
 
+/* All kinds of floats, by their bits: what the integer encoder says of the nearest whole number. */
+static void test_float_is_rounded_to_nearest(void)
+{
+	for (uint32_t bits = 0; bits < UINT32_MAX - 1000; bits += 997) {
+		float in;
+		uint8_t got;
+
+		memcpy(&in, &bits, sizeof(in));
+		double scaled = (double)in * 32768;
+		long nearest = isnan(in)         ? 0
+			       : scaled > 40000  ? 40000
+			       : scaled < -40000 ? -40000
+						 : lrint(scaled);
+		g711_ulaw_encode_float(&got, &in, 1);
+		CHECK_INT(got, g711_ulaw_encode((int32_t)nearest));
+	}
+	for (int twice = -70000; twice < 70000; twice++) { /* and what lies just between two */
+		float in = (float)twice / 65536;
+		uint8_t got;
+
+		g711_ulaw_encode_float(&got, &in, 1);
+		CHECK_INT(got, g711_ulaw_encode((int32_t)lrint(twice / 2.0)));
+	}
+}
+
 int main(void)
 {
 	UNIT(test_decode_all_codes);
@@ -109,5 +134,6 @@ int main(void)
 	UNIT(test_encode_extremes);
 	UNIT(test_sine_snr);
 	UNIT(test_float_equals_integer);
+	UNIT(test_float_is_rounded_to_nearest);
 	return unit_done();
 }
