@@ -133,6 +133,23 @@ static void test_media_refused(void)
 			"\",\"media\":{\"payload\":\"\",\"timestamp\":\"-1\"}}"),
 		  -EINVAL);
 	CHECK(strstr(error, "media.timestamp") != NULL);
+	/* the scanner does not look at what is in a payload; it must not be led astray by it */
+	CHECK_INT(parse("{\"event\":\"media\",\"streamSid\":\"" SID "\",\"media\":{\"payload\":"
+			"\"AAAA\\\",\"timestamp\":\"7\"}}"),
+		  -EINVAL);
+	CHECK_INT(parse("{\"event\":\"media\",\"streamSid\":\"" SID "\",\"media\":{\"payload\":"
+			"\"AAA\\\"\"}}"),
+		  -EINVAL);
+	CHECK_STR(error, "media.payload: not base64");
+	CHECK_INT(parse("{\"event\":\"media\",\"streamSid\":\"" SID "\",\"media\":{\"payload\":"
+			"\"AAA\n\"}}"),
+		  -EINVAL);
+	CHECK_INT(parse("{\"event\":\"media\",\"streamSid\":\"" SID "\",\"media\":{\"payload\":\"AAAA}}"),
+		  -EINVAL);
+	CHECK_INT(parse("{\"event\":\"media\",\"streamSid\":\"" SID "\",\"media\":{\"payload\":"
+			"\"\\u0041AAA\"}}"),
+		  0);
+	CHECK_INT(m.u.media.payload_bytes, 3);
 }
 
 static void test_dtmf_mark_stop_unknown(void)
