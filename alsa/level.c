@@ -3,6 +3,7 @@
  * level.c - see level.h.
  */
 #include "alsa/level.h"
+#include "alsa/vector.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,6 +13,24 @@
 static float dbfs(double ratio)
 {
 	return ratio > 1e-6 ? (float)(20 * log10(ratio)) : LEVEL_SILENCE_DBFS;
+}
+
+float level_energy(const float *block, unsigned frames)
+{
+	v4 even = {0}, odd = {0}; /* two, so that one sum need not wait for the one before */
+	unsigned i = 0;
+
+	for (; i + 8 <= frames; i += 8) {
+		v4 a = *(const v4u *)(block + i), b = *(const v4u *)(block + i + 4);
+		even += a * a;
+		odd += b * b;
+	}
+	for (; i + 4 <= frames; i += 4) {
+		v4 a = *(const v4u *)(block + i);
+		even += a * a;
+	}
+	v4 last = tail(block + i, frames - i);
+	return sum4(even + odd + last * last);
 }
 
 void level_add(struct level *l, const float *block, unsigned frames)
@@ -108,10 +127,6 @@ void level_band_init_above(struct level_band *b, double hz)
 	for (int i = 0; i < TAPS; i++)
 		b->tap[i] = (i == TAPS / 2 ? 1 : 0) - (float)(b->tap[i] / sum);
 }
-
-/* GCC's vectors, as in resampler.c. */
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
 
 static float high_sample(const float *x, const float *tap)
 {

@@ -27,6 +27,9 @@ float level_peak_dbfs(const struct level *l);
 float level_rms_dbfs(const struct level *l);
 void level_clear(struct level *l);
 
+/* Sum of squares. */
+float level_energy(const float *block, unsigned frames);
+
 /* True if every sample is exactly zero: nothing is being said, nobody has to be sent anything. */
 bool level_is_silent(const float *block, unsigned frames);
 bool level_is_silent_s16(const int16_t *block, unsigned frames);

@@ -3,6 +3,7 @@
  * leveller.c - see leveller.h.
  */
 #include "alsa/leveller.h"
+#include "alsa/level.h"
 
 #include <math.h>
 #include <string.h>
@@ -38,12 +39,8 @@ void leveller_init(struct leveller *l, float target_dbov)
 
 static float power(const float *left, const float *right, unsigned frames)
 {
-	float sum = 0;
+	float sum = level_energy(left, frames) + (right ? level_energy(right, frames) : 0);
 
-	for (unsigned i = 0; i < frames; i++)
-		sum += left[i] * left[i];
-	for (unsigned i = 0; right && i < frames; i++)
-		sum += right[i] * right[i];
 	return sum / (float)(right ? 2 * frames : frames);
 }
 

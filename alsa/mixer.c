@@ -3,6 +3,7 @@
  * mixer.c - see mixer.h.
  */
 #include "alsa/mixer.h"
+#include "alsa/vector.h"
 
 #include <errno.h>
 #include <math.h>
@@ -50,32 +51,12 @@ void mixer_begin(struct mixer *m)
 
 /* ---- four samples at a time ---------------------------------------------------------------- */
 
-/* GCC's vectors, as in resampler.c. */
-typedef float v4 __attribute__((vector_size(16)));
-typedef int32_t i4 __attribute__((vector_size(16)));
-typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t i4u __attribute__((vector_size(16), aligned(4), may_alias));
-
-static inline v4 pick(i4 which, v4 yes, v4 no)
-{
-	return (v4)((which & (i4)yes) | (~which & (i4)no));
-}
-
 /* Adding and taking away must cut alike, so both come here. NaN fails all comparisons. */
 static inline i4 to_fixed(v4 x)
 {
 	const v4 most = {BOUND, BOUND, BOUND, BOUND};
 	i4 high = x >= most, fits = (x > -most) & (x < most);
 	return __builtin_convertvector(pick(fits, x, pick(high, most, -most)) * ONE, i4);
-}
-
-/* The last one to three samples of a block, as four. */
-static inline v4 tail(const float *x, unsigned n)
-{
-	v4 v = {0};
-	for (unsigned i = 0; i < n; i++)
-		v[i] = x[i];
-	return v;
 }
 
 void mixer_add(struct mixer *m, const float *in)
@@ -132,18 +113,26 @@ void limiter_init(struct limiter *l, unsigned rate)
 	l->rate = rate;
 }
 
-static float peak_of(const float *block, unsigned frames)
+/* The larger of most and the magnitude of x; NaN is never larger. */
+static inline v4 larger(v4 most, v4 x)
 {
 	const i4 magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
-	v4 most = {0};
-	unsigned whole = frames & ~3u;
+	v4 a = (v4)((i4)x & magnitude);
+	return pick(a > most, a, most);
+}
 
-	for (unsigned i = 0; i < whole; i += 4) {
-		v4 a = (v4)((i4) * (const v4u *)(block + i) & magnitude);
-		most = pick(a > most, a, most);
+static float peak_of(const float *block, unsigned frames)
+{
+	v4 even = {0}, odd = {0}; /* two, so that one comparison need not wait for the one before */
+	unsigned i = 0;
+
+	for (; i + 8 <= frames; i += 8) {
+		even = larger(even, *(const v4u *)(block + i));
+		odd = larger(odd, *(const v4u *)(block + i + 4));
 	}
-	v4 a = (v4)((i4)tail(block + whole, frames & 3u) & magnitude);
-	most = pick(a > most, a, most);
+	for (; i + 4 <= frames; i += 4)
+		even = larger(even, *(const v4u *)(block + i));
+	v4 most = larger(larger(even, odd), tail(block + i, frames - i));
 	return fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
 }
 

@@ -2,6 +2,7 @@
  *
  * playout.c - the object, and what goes out. See playout_state.h for how the parts work together.
  */
+#include "alsa/level.h"
 #include "alsa/playout_state.h"
 
 #include <errno.h>
@@ -259,8 +260,7 @@ static void listen(struct playout *p, const float *x, unsigned stride, unsigned 
 {
 	float sum = 0;
 	EACH_CHANNEL (p, c)
-		for (unsigned i = 0; i < n; i++)
-			sum += x[c * stride + i] * x[c * stride + i];
+		sum += level_energy(x + c * stride, n);
 	float rms = n ? sqrtf(sum / (float)(n * p->config.channels)) : 0;
 	p->loudness = rms > p->loudness ? rms : p->loudness * 0.999f; /* -1.7 dB a second at 5 ms */
 	p->silent_fed = sum > 0 ? 0 : p->silent_fed + n;

@@ -2,6 +2,7 @@
  *
  * playout_control.c - how far behind the network we read. See playout_state.h.
  */
+#include "alsa/level.h"
 #include "alsa/playout_state.h"
 
 #include <math.h>
@@ -126,8 +127,7 @@ static bool quiet_ahead(const struct playout *p, int64_t by_ns)
 		return false;
 	playout_get(p, p->cursor, x, MOST, n);
 	EACH_CHANNEL (p, c)
-		for (unsigned i = 0; i < n; i++)
-			sum += x[c * MOST + i] * x[c * MOST + i];
+		sum += level_energy(x + c * MOST, n);
 	float rms = sqrtf(sum / (float)(n * p->config.channels));
 	return rms < 0.001f || rms < 0.1f * p->loudness; /* -60 dBFS, or 20 dB below what was heard */
 }

@@ -8,6 +8,7 @@
  * resampler_pull() will take, ramp included, and no rounding ever accumulates over hours.
  */
 #include "alsa/resampler.h"
+#include "alsa/vector.h"
 
 #include <errno.h>
 #include <math.h>
@@ -51,6 +52,7 @@ struct resampler {
 	int64_t step;    /* now */
 	int64_t wanted;  /* from the next block's end on */
 	int64_t wrap;    /* rows of one input frame */
+	double per_row;  /* input frames of one row */
 	int64_t row;     /* position within input frame `index`, [0, wrap) */
 	unsigned index;  /* first frame of the next output's window, in buf; may lie beyond have */
 	unsigned have;   /* frames in buf */
@@ -124,6 +126,7 @@ int resampler_create(struct resampler **out, unsigned in_rate, unsigned out_rate
 	r->max_frames = max_frames;
 	r->capacity = capacity;
 	r->wrap = kind->rows * ONE_ROW;
+	r->per_row = 1 / (double)r->wrap;
 	r->nominal = r->wrap * in_rate / out_rate; /* no remainder in any kind */
 	r->step = r->wanted = r->nominal;
 	resampler_reset(r);
@@ -162,28 +165,17 @@ unsigned resampler_delay_ns(const struct resampler *r)
 
 double resampler_ahead(const struct resampler *r)
 {
-	return (double)r->have - (r->kind->taps - 1) - r->index - (double)r->row / (double)r->wrap;
+	return (double)r->have - (r->kind->taps - 1) - r->index - (double)r->row * r->per_row;
 }
 
 /* ---- the filter ---------------------------------------------------------------------------- */
 
 /*
- * GCC's vectors: SSE on x86-64, NEON on arm64, plain code elsewhere; no intrinsics. Measured with
- * callgrind they need no flags beyond -O2 (-O3 gains nothing, -ffast-math 4 %). Eight at a time
- * (AVX2, FMA) where the machine can, which the program finds out when it runs: 40 % less time.
+ * Four at a time (alsa/vector.h; by callgrind -O3 gains nothing over -O2, -ffast-math 4 %), and eight
+ * where the machine can (AVX2, FMA), which the program finds out when it runs: 40 % less time.
  */
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float v8 __attribute__((vector_size(32)));
 typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
-
-INLINE float sum4(v4 v)
-{
-	v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
-	return v[0] + v[1];
-}
 
 /* x with what lies between row c and the next one, a of the way; four at a time. */
 INLINE float dot4(const float *x, const float *c, unsigned taps, float a)

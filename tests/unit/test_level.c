@@ -32,6 +32,25 @@ static void test_levels_of_known_signals(void)
 	CHECK_NEAR(level_rms_dbfs(&l), 0, 1e-6);
 }
 
+static void test_energy_of_every_length(void)
+{
+	float x[FRAMES];
+	double sum = 0;
+
+	for (int i = 0; i < FRAMES; i++)
+		x[i] = (float)(i * 37 % 101 - 50) / 64; /* squares whose sums are exact */
+	for (unsigned n = 0; n < FRAMES; n++) {
+		CHECK_NEAR(level_energy(x, n), sum, 0);
+		sum += (double)x[n] * x[n];
+	}
+	x[FRAMES - 1] = NAN;
+	CHECK(isnan(level_energy(x, FRAMES)));
+	memset(x, 0, sizeof x);
+	CHECK(level_energy(x, FRAMES) == 0);
+	x[FRAMES - 3] = 1e-9f;
+	CHECK(level_energy(x, FRAMES) > 0);
+}
+
 static void test_silence_is_exact_zero(void)
 {
 	float x[FRAMES] = {0};
@@ -194,6 +213,7 @@ static void test_sides_that_differ(void)
 int main(void)
 {
 	UNIT(test_levels_of_known_signals);
+	UNIT(test_energy_of_every_length);
 	UNIT(test_silence_is_exact_zero);
 	UNIT(test_telephone_sound_is_not_wide);
 	UNIT(test_noise_from_a_telephone_is_not_wide);

@@ -125,13 +125,15 @@ static void test_odd_lengths(void)
 		}
 		CHECK(out[frames] == 42 && mine[frames] == 42);
 		mixer_destroy(m);
-		/* the limiter sees the last sample too */
-		struct limiter l;
-		limiter_init(&l, 8000);
-		memset(out, 0, sizeof out);
-		out[frames - 1] = -3;
-		limiter_run(&l, out, frames);
-		CHECK_NEAR(out[frames - 1], -LIMITER_CEILING, 1e-6);
+		/* the limiter sees every sample, the last ones too */
+		for (unsigned i = 0; i < frames; i++) {
+			struct limiter l;
+			limiter_init(&l, 8000);
+			memset(out, 0, sizeof out);
+			out[i] = -3;
+			limiter_run(&l, out, frames);
+			CHECK_NEAR(out[i], -LIMITER_CEILING, 1e-6);
+		}
 	}
 }
 
