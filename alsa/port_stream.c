@@ -9,9 +9,9 @@
  * in a while, of media time and not of sound: the owner mixes one block less or more.
  */
 #include "alsa/port_private.h"
+#include "alsa/s16.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #define LEAD_GROWTH_FRAMES 96
@@ -270,45 +270,40 @@ int port_write(struct port *p, const int16_t *frames, size_t n, int64_t now_ns)
 	return -ENODEV;
 }
 
-static int16_t to_s16(float x)
-{
-	float v = x * 32768.0f;
-
-	/* a NaN fails both comparisons and must not reach lrintf() */
-	return v >= 32767.0f ? INT16_MAX
-	       : v > -32768.0f ? (int16_t)lrintf(v)
-	       : v <= -32768.0f ? INT16_MIN
-				: 0;
-}
-
 int port_write_mono(struct port *p, const float *frames, size_t n, int64_t now_ns)
 {
-	unsigned channels = port_channels(p);
+	int16_t mono[PORT_BLOCK_MAX];
 
 	if (n > PORT_BLOCK_MAX)
 		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		int16_t s = to_s16(frames[i]);
-
-		p->scratch[i * (channels == 2 ? 2 : 1)] = s;
-		if (channels == 2)
-			p->scratch[i * 2 + 1] = s;
+	if (port_channels(p) == 1) {
+		s16_from_float(p->scratch, frames, n);
+	} else {
+		s16_from_float(mono, frames, n);
+		for (size_t i = 0; i < n; i++)
+			p->scratch[2 * i] = p->scratch[2 * i + 1] = mono[i];
 	}
 	return port_write(p, p->scratch, n, now_ns);
 }
 
 int port_write_stereo(struct port *p, const float *left, const float *right, size_t n, int64_t now_ns)
 {
-	bool two = port_channels(p) == 2;
-
 	if (n > PORT_BLOCK_MAX)
 		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		if (two) {
-			p->scratch[2 * i] = to_s16(left[i]);
-			p->scratch[2 * i + 1] = to_s16(right[i]);
-		} else {
-			p->scratch[i] = to_s16((left[i] + right[i]) / 2);
+	if (port_channels(p) == 1) {
+		float mean[PORT_BLOCK_MAX];
+
+		for (size_t i = 0; i < n; i++)
+			mean[i] = (left[i] + right[i]) / 2;
+		s16_from_float(p->scratch, mean, n);
+	} else {
+		int16_t two[2][PORT_BLOCK_MAX];
+
+		s16_from_float(two[0], left, n);
+		s16_from_float(two[1], right, n);
+		for (size_t i = 0; i < n; i++) {
+			p->scratch[2 * i] = two[0][i];
+			p->scratch[2 * i + 1] = two[1][i];
 		}
 	}
 	return port_write(p, p->scratch, n, now_ns);
