@@ -109,6 +109,10 @@ static void report_delay(const char *group, const char *way, struct delays *d, d
 			 double p99, bool slope)
 {
 	char goal[32];
+	fprintf(stderr, "%s, %s, chirp by chirp:", group, way);
+	for (size_t i = 0; i < d->count; i++)
+		fprintf(stderr, " %.2f", d->ms[i]);
+	fputc('\n', stderr);
 	delays_after(d, from_s);
 	snprintf(goal, sizeof goal, "<= %.0f", p50);
 	BENCH_ROW(group, d->p50, "ms", goal, d->p50 <= p50, "%s, p50 of %zu chirps", way, d->count);
