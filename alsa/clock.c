@@ -36,7 +36,7 @@ struct clock_loop {
 	bool started;
 
 	unsigned fresh; /* packets since the last pause, up to CLOCK_SETTLE */
-	bool settled;
+	bool settled, stepped; /* stepped: by these packets' first CLOCK_PLACE */
 	unsigned steps;
 
 	int64_t thin_bucket;
@@ -70,12 +70,6 @@ void clock_loop_resync(struct clock_loop *c)
 	c->window_ns = 0;
 	c->z1 = c->z2 = 0;
 	clock_loop_pause(c);
-}
-
-void clock_loop_pause(struct clock_loop *c)
-{
-	c->fresh = 0;
-	c->settled = false;
 }
 
 bool clock_loop_placing(const struct clock_loop *c)
@@ -165,6 +159,7 @@ static void place(struct clock_loop *c)
 			c->ring[(c->oldest + i) % WINDOW].offset_ns += step;
 		}
 		c->steps++;
+		c->stepped = fresh == CLOCK_PLACE;
 	} else {
 		c->settled = true;
 	}
@@ -172,6 +167,15 @@ static void place(struct clock_loop *c)
 		sorted_insert(c, c->ring[(c->oldest + i) % WINDOW].offset_ns, i);
 	if (fresh == CLOCK_SETTLE)
 		c->settled = true;
+}
+
+/* A spurt that seemed to lie elsewhere, and ends before it is judged for the second time, is judged now. */
+void clock_loop_pause(struct clock_loop *c)
+{
+	if (c->stepped && c->fresh > CLOCK_PLACE && c->fresh < CLOCK_SETTLE)
+		place(c);
+	c->fresh = 0;
+	c->settled = c->stepped = false;
 }
 
 /* media time to the local axis, without the offset */
