@@ -15,6 +15,7 @@
  * BENCH_SOAK_S (1200).
  */
 #include "report.h"
+#include "stall_watch.h"
 #include "tests/e2e/call.h"
 #include "tests/e2e/talk.h"
 #include "usage.h"
@@ -306,8 +307,20 @@ static void gaps_of(const char *group, const char *way, struct track *t, double 
 	BENCH_NOTE(group, g.residual_db, "dB", "%s: all that is not the tone", way);
 }
 
+/* What kept the processes from their PCMs, if anything did: the machine itself, or what ran beside. */
+static void note_standstills(const char *group, struct stall_watch *watch, bool watched, double dry)
+{
+	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
+	if (!watched)
+		return;
+	stall_watch_end(watch);
+	BENCH_NOTE(group, (double)watch->longest_ns * 1e-6, "ms",
+		   "longest standstill of a processor of this machine (%u over %d ms)", watch->count, STALL_WATCH_MS);
+}
+
 static void drift(int seconds)
 {
+	struct stall_watch watch;
 	struct track t;
 	char group[64];
 	snprintf(group, sizeof group, "live: caller +300 ppm, speaker -300 ppm");
@@ -322,6 +335,7 @@ static void drift(int seconds)
 			of_call("ppm"), of_call("playout_ms"), of_call("playout_target_ms"), xruns());
 		harness_sleep_ms(1000);
 	}
+	bool watched = stall_watch_start(&watch);
 	double low = 1e9, high = -1e9, sum = 0, sum2 = 0, dry = xruns();
 	int n = 0;
 	for (; n < seconds; n++) {
@@ -341,7 +355,7 @@ static void drift(int seconds)
 	BENCH_ROW(group, mean, "ppm", "300 +- 2", fabs(mean - 300) <= 2, "rate found for the caller, mean");
 	BENCH_ROW(group, sd, "ppm", "<= 15", sd <= 15, "rate found for the caller, standard deviation");
 	BENCH_ROW(group, high - low, "ms", "<= 5", high - low <= 5, "Twilio's queue by marks, range");
-	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile (this machine was busy elsewhere)");
+	note_standstills(group, &watch, watched, dry);
 	member_recorded(&W, "ann", "drift", &t);
 	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER);
 	track_free(&t);
@@ -393,12 +407,12 @@ static void cost_calls(int calls)
 	harness_sleep_ms(5000);
 	struct usage u = use_for(15);
 	double pss = usage_pss_mib(W.bridge.pid) + usage_pss_mib(W.bot.pid);
-	/* one line: the bridge works for each call, the bot once for the line */
-	double each = u.bridge_ms / calls + u.discord_ms;
+	/* all of them on one line: calls with lines of their own are the part `lines` */
+	double each = (u.bridge_ms + u.discord_ms) / calls;
 	BENCH_NOTE(group, u.bridge_ms, "ms/s", "CPU of the bridge at %d calls on one line", calls);
 	BENCH_NOTE(group, u.discord_ms, "ms/s", "CPU of the bot: one line, one speaker, encrypted transport");
 	BENCH_ROW(group, each, "ms", "<= 8", each <= 8,
-		  "CPU per call-second, of both, if each call had a line of its own");
+		  "CPU per call-second, of both, %d calls on one line", calls);
 	BENCH_ROW(group, (pss - before) / calls, "MiB", "<= 0.75", (pss - before) / calls <= 0.75,
 		  "PSS per call, of both");
 	note_stolen(group, &u);
@@ -413,6 +427,7 @@ static void cost_calls(int calls)
 static void soak(int seconds)
 {
 	struct process tap, into;
+	struct stall_watch watch;
 	struct track t;
 	struct signal_gaps g;
 	struct wav w;
@@ -436,6 +451,7 @@ static void soak(int seconds)
 					       NULL});
 	harness_sleep_ms(SETTLE_S * 1000);
 	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end, dry = xruns();
+	bool watched = stall_watch_start(&watch);
 	call_budget(&W, false, &out, &in);
 	struct usage u = use_for(seconds);
 	call_budget(&W, false, &out_end, &in_end);
@@ -461,7 +477,7 @@ static void soak(int seconds)
 	track_free(&t);
 	BENCH_NOTE(group, (out_end - out) / seconds * 60, "ms/min", "phone to Discord: growth of the delay, by the budget");
 	BENCH_NOTE(group, (in_end - in) / seconds * 60, "ms/min", "Discord to phone: growth of the delay, by the budget");
-	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile (this machine was busy elsewhere)");
+	note_standstills(group, &watch, watched, dry);
 	BENCH_NOTE(group, u.bridge_ms + u.discord_ms, "ms/s", "CPU of both");
 	BENCH_NOTE(group, u.stolen * 100, "%", "stolen from this machine meanwhile");
 }
