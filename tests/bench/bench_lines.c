@@ -7,6 +7,7 @@
  * BENCH_LINES_S (20): seconds.
  */
 #include "report.h"
+#include "stall_watch.h"
 #include "tests/e2e/call.h"
 #include "usage.h"
 
@@ -111,6 +112,8 @@ static void run(int lines, int callers, int seconds)
 	harness_sleep_ms(SETTLE_MS);
 	double late = phone_counter("late_in"), frames = phone_counter("frames_in");
 	double own_late = phone_counter("late_out"), own_frames = phone_counter("frames_out");
+	struct stall_watch watch;
+	stall_watch_start(&watch);
 	struct usage u = usage_during(W.bridge.pid, W.bot.pid, seconds);
 	late = phone_counter("late_in") - late;
 	frames = phone_counter("frames_in") - frames;
@@ -131,6 +134,7 @@ static void run(int lines, int callers, int seconds)
 	BENCH_NOTE(group, own_frames ? 100 * own_late / own_frames : 100, "%",
 		   "messages that the simulator itself sent more than 5 ms late");
 	BENCH_NOTE(group, u.stolen * 100, "%", "stolen from this machine meanwhile");
+	stall_watch_end(&watch, group);
 	world_stop(&W, false);
 	free(conf);
 }

@@ -307,17 +307,6 @@ static void gaps_of(const char *group, const char *way, struct track *t, double 
 	BENCH_NOTE(group, g.residual_db, "dB", "%s: all that is not the tone", way);
 }
 
-/* What kept the processes from their PCMs, if anything did: the machine itself, or what ran beside. */
-static void note_standstills(const char *group, struct stall_watch *watch, bool watched, double dry)
-{
-	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
-	if (!watched)
-		return;
-	stall_watch_end(watch);
-	BENCH_NOTE(group, (double)watch->longest_ns * 1e-6, "ms",
-		   "longest standstill of a processor of this machine (%u over %d ms)", watch->count, STALL_WATCH_MS);
-}
-
 static void drift(int seconds)
 {
 	struct stall_watch watch;
@@ -335,7 +324,7 @@ static void drift(int seconds)
 			of_call("ppm"), of_call("playout_ms"), of_call("playout_target_ms"), xruns());
 		harness_sleep_ms(1000);
 	}
-	bool watched = stall_watch_start(&watch);
+	stall_watch_start(&watch);
 	double low = 1e9, high = -1e9, sum = 0, sum2 = 0, dry = xruns();
 	int n = 0;
 	for (; n < seconds; n++) {
@@ -355,7 +344,8 @@ static void drift(int seconds)
 	BENCH_ROW(group, mean, "ppm", "300 +- 2", fabs(mean - 300) <= 2, "rate found for the caller, mean");
 	BENCH_ROW(group, sd, "ppm", "<= 15", sd <= 15, "rate found for the caller, standard deviation");
 	BENCH_ROW(group, high - low, "ms", "<= 5", high - low <= 5, "Twilio's queue by marks, range");
-	note_standstills(group, &watch, watched, dry);
+	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
+	stall_watch_end(&watch, group);
 	member_recorded(&W, "ann", "drift", &t);
 	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER);
 	track_free(&t);
@@ -451,7 +441,7 @@ static void soak(int seconds)
 					       NULL});
 	harness_sleep_ms(SETTLE_S * 1000);
 	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end, dry = xruns();
-	bool watched = stall_watch_start(&watch);
+	stall_watch_start(&watch);
 	call_budget(&W, false, &out, &in);
 	struct usage u = use_for(seconds);
 	call_budget(&W, false, &out_end, &in_end);
@@ -477,7 +467,8 @@ static void soak(int seconds)
 	track_free(&t);
 	BENCH_NOTE(group, (out_end - out) / seconds * 60, "ms/min", "phone to Discord: growth of the delay, by the budget");
 	BENCH_NOTE(group, (in_end - in) / seconds * 60, "ms/min", "Discord to phone: growth of the delay, by the budget");
-	note_standstills(group, &watch, watched, dry);
+	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
+	stall_watch_end(&watch, group);
 	BENCH_NOTE(group, u.bridge_ms + u.discord_ms, "ms/s", "CPU of both");
 	BENCH_NOTE(group, u.stolen * 100, "%", "stolen from this machine meanwhile");
 }

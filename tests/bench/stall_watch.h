@@ -6,6 +6,8 @@
 #ifndef TESTS_BENCH_STALL_WATCH_H
 #define TESTS_BENCH_STALL_WATCH_H
 
+#include "report.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -49,8 +51,8 @@ static inline void *stall_watch_run(void *arg)
 	return NULL;
 }
 
-/* False where this user may not have real-time priority: then it would measure itself. */
-static inline bool stall_watch_start(struct stall_watch *w)
+/* Where this user may not have real-time priority there are no threads: they would measure themselves. */
+static inline void stall_watch_start(struct stall_watch *w)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct sched_param rank = {.sched_priority = sched_get_priority_max(SCHED_FIFO)};
@@ -70,14 +72,18 @@ static inline bool stall_watch_start(struct stall_watch *w)
 			w->threads++;
 		pthread_attr_destroy(&attr);
 	}
-	return w->threads > 0;
 }
 
-static inline void stall_watch_end(struct stall_watch *w)
+/* Ends it, with a row in the table. */
+static inline void stall_watch_end(struct stall_watch *w, const char *group)
 {
 	w->stop = true;
 	for (int i = 0; i < w->threads; i++)
 		pthread_join(w->thread[i], NULL);
+	if (w->threads)
+		BENCH_NOTE(group, (double)w->longest_ns * 1e-6, "ms",
+			   "longest standstill of a processor of this machine (%u over %d ms)", w->count,
+			   STALL_WATCH_MS);
 }
 
 #endif
