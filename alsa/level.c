@@ -130,10 +130,12 @@ void level_band_init_above(struct level_band *b, double hz)
 
 static float high_sample(const float *x, const float *tap)
 {
-	v4 sum = {0};
-	for (int i = 0; i < TAPS - 1; i += 4)
-		sum += *(const v4u *)(x + i) * *(const v4u *)(tap + i);
-	return (sum[0] + sum[1]) + (sum[2] + sum[3]) + x[TAPS - 1] * tap[TAPS - 1];
+	v4 even = {0}, odd = {0};
+	for (int i = 0; i < TAPS - 1; i += 8) {
+		even += *(const v4u *)(x + i) * *(const v4u *)(tap + i);
+		odd += *(const v4u *)(x + i + 4) * *(const v4u *)(tap + i + 4);
+	}
+	return sum4(even + odd) + x[TAPS - 1] * tap[TAPS - 1];
 }
 
 static void hold(struct level_hold *h, bool yes)
