@@ -74,6 +74,7 @@ struct media_line {
 	int64_t next_ns; /* what the last step asked for */
 
 	struct source sources[MEDIA_SSRCS];
+	unsigned sources_end; /* one beyond the last in use: blocks need not look through all the rest */
 	struct known known[MEDIA_SSRCS];
 	uint64_t known_turn;
 	struct waiting waiting[MEDIA_HELD];
@@ -87,7 +88,7 @@ struct media_line {
 
 static struct source *source_find(struct media_line *l, uint32_t ssrc)
 {
-	for (int i = 0; i < MEDIA_SSRCS; i++)
+	for (unsigned i = 0; i < l->sources_end; i++)
 		if (l->sources[i].ssrc == ssrc && ssrc != 0)
 			return &l->sources[i];
 	return NULL;
@@ -129,25 +130,31 @@ static void source_free(struct media_line *l, struct source *s)
 {
 	voice_keep(l, s);
 	memset(s, 0, sizeof(*s));
+	while (l->sources_end && l->sources[l->sources_end - 1].ssrc == 0)
+		l->sources_end--;
 }
 
 /* A free entry, or that of the one not heard for longest. */
 static struct source *source_new(struct media_line *l)
 {
-	struct source *oldest = &l->sources[0];
-	for (int i = 0; i < MEDIA_SSRCS; i++) {
-		if (l->sources[i].ssrc == 0)
-			return &l->sources[i];
-		if (l->sources[i].seen_ns < oldest->seen_ns)
-			oldest = &l->sources[i];
+	unsigned oldest = 0, at = 0;
+	while (at < l->sources_end && l->sources[at].ssrc) {
+		if (l->sources[at].seen_ns < l->sources[oldest].seen_ns)
+			oldest = at;
+		at++;
 	}
-	source_free(l, oldest);
-	return oldest;
+	if (at == MEDIA_SSRCS) {
+		at = oldest;
+		source_free(l, &l->sources[at]);
+	}
+	if (l->sources_end <= at)
+		l->sources_end = at + 1;
+	return &l->sources[at];
 }
 
 static struct source *speaker_owner(struct media_line *l, const struct speaker *speaker)
 {
-	for (int i = 0; i < MEDIA_SSRCS; i++)
+	for (unsigned i = 0; i < l->sources_end; i++)
 		if (l->sources[i].ssrc && l->sources[i].speaker == speaker)
 			return &l->sources[i];
 	return NULL;
@@ -274,7 +281,7 @@ void media_line_speaker(struct media_line *l, uint64_t user_id, uint32_t ssrc, b
 		source_free(l, s); /* re-announced for somebody else: nothing of the old one holds */
 		s = NULL;
 	}
-	for (int i = 0; i < MEDIA_SSRCS; i++) { /* one user, one SSRC: a new one ends the old */
+	for (unsigned i = 0; i < l->sources_end; i++) { /* one user, one SSRC: a new one ends the old */
 		struct source *other = &l->sources[i];
 		if (other->ssrc && other->ssrc != ssrc && other->user_id == user_id) {
 			other->ended = true;
@@ -294,7 +301,7 @@ void media_line_speaker(struct media_line *l, uint64_t user_id, uint32_t ssrc, b
 
 void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns)
 {
-	for (int i = 0; i < MEDIA_SSRCS; i++) {
+	for (unsigned i = 0; i < l->sources_end; i++) {
 		struct source *s = &l->sources[i];
 		if (!s->ssrc || s->user_id != user_id)
 			continue;
@@ -308,7 +315,7 @@ void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns)
 static void sources_expire(struct media_line *l, int64_t now_ns)
 {
 	uint32_t speakers = 0;
-	for (int i = 0; i < MEDIA_SSRCS; i++) {
+	for (unsigned i = 0; i < l->sources_end; i++) {
 		struct source *s = &l->sources[i];
 		if (s->ssrc && s->ended && now_ns - s->seen_ns > NS_PER_SEC)
 			source_free(l, s);
@@ -433,7 +440,7 @@ struct speaker *media_line_decoder(struct media_line *l, struct speaker *decoder
 struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns)
 {
 	struct voice_udp *old = l->path;
-	for (int i = 0; i < MEDIA_SSRCS; i++)
+	for (unsigned i = 0; i < l->sources_end; i++)
 		source_free(l, &l->sources[i]);
 	for (unsigned i = 0; i < MEDIA_HELD; i++)
 		l->waiting[i].used = false;
@@ -549,7 +556,7 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 	mixer_begin(l->mixer[0]);
 	if (stereo)
 		mixer_begin(l->mixer[1]);
-	for (int i = 0; i < MEDIA_SSRCS; i++) {
+	for (unsigned i = 0; i < l->sources_end; i++) {
 		struct source *s = &l->sources[i];
 		if (s->ssrc && s->speaker)
 			speaker_mix(l, s->speaker, at_ns, stereo);
@@ -571,7 +578,7 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 static void sound_shift(struct media_line *l, int64_t by_ns)
 {
 	l->sound_ns += by_ns;
-	for (int i = 0; i < MEDIA_SSRCS && (by_ns >= SHIFT_NS || by_ns <= -SHIFT_NS); i++)
+	for (unsigned i = 0; i < l->sources_end && (by_ns >= SHIFT_NS || by_ns <= -SHIFT_NS); i++)
 		if (l->sources[i].ssrc && l->sources[i].speaker)
 			speaker_shift(l->sources[i].speaker, by_ns);
 }
@@ -643,7 +650,7 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 		l->stats.packets_tampered = u.tampered;
 		l->stats.udp_rtt_ns = u.rtt_ns;
 	}
-	for (int i = 0; i < MEDIA_SSRCS; i++) {
+	for (unsigned i = 0; i < l->sources_end; i++) {
 		if (!l->sources[i].ssrc || !l->sources[i].speaker)
 			continue;
 		speaker_stats(l->sources[i].speaker, &s);

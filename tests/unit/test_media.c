@@ -285,11 +285,58 @@ static void test_decoders_are_bounded(void)
 	line_end();
 }
 
+/* All that are announced are known, wherever in the table those sat who left, and as many as it holds. */
+static void test_people_come_and_go(void)
+{
+	enum { PEOPLE = 100 };
+	bool here[PEOPLE] = {false};
+	unsigned seed = 1, present = 0, most = 0, emptied = 0;
+	int64_t now_ns = clock_mono_ns();
+
+	line_begin();
+	for (int i = 0; i < 4000; i++) {
+		seed = seed * 1103515245 + 12345;
+		/* a crowd, then few, then a crowd again */
+		unsigned k = (seed >> 8) % (i / 500 % 2 ? 2 : PEOPLE);
+
+		if (i % 500 == 0) {
+			for (k = 0; k < PEOPLE; k++)
+				if (here[k])
+					media_line_left(L.line, k + 1, now_ns);
+			memset(here, 0, sizeof(here));
+			present = 0;
+		} else if (here[k]) {
+			media_line_left(L.line, k + 1, now_ns);
+			here[k] = false;
+			present--;
+		} else {
+			media_line_speaker(L.line, k + 1, 1000 + k, false, now_ns);
+			here[k] = true;
+			present++;
+		}
+		now_ns += 2 * NS_PER_SEC; /* who has left is known for one more */
+		media_line_step(L.line, now_ns);
+		CHECK_INT(media_line_stats(L.line)->speakers, present);
+		most = present > most ? present : most;
+		emptied += present == 0;
+	}
+	CHECK(most > PEOPLE / 2 && emptied > 100);
+	for (unsigned k = 0; k < MEDIA_SSRCS + 20; k++) {
+		media_line_speaker(L.line, 10000 + k, 10000 + k, false, now_ns += 2 * NS_PER_SEC);
+		media_line_step(L.line, now_ns);
+		present += present < MEDIA_SSRCS;
+		CHECK_INT(media_line_stats(L.line)->speakers, present);
+	}
+	CHECK_INT(media_line_stats(L.line)->speakers, MEDIA_SSRCS);
+	line_end();
+}
+
 int main(void)
 {
 	cable_env_setup(CONF);
 	UNIT(test_decoders_follow_the_port);
 	UNIT(test_decoders_are_bounded);
+	UNIT(test_people_come_and_go);
 	UNIT(test_a_voice_that_comes_back);
 	return unit_done();
 }
