@@ -597,7 +597,12 @@ static void step_due(struct gateway *g, int64_t now_ns)
 {
 	switch (g->state) {
 	case GATEWAY_SPACING:
-		connect_fresh(g, now_ns);
+		/* When a used up budget is full again Discord knows better than a clock that may have
+		 * been set meanwhile. */
+		if (g->config.budget.remaining == 0)
+			discover(g);
+		else
+			connect_fresh(g, now_ns);
 		break;
 	case GATEWAY_BACKOFF:
 		connect_again(g, now_ns);

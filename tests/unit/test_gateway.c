@@ -372,8 +372,31 @@ static void test_empty_budget_waits(void)
 	CHECK(!strstr(did, "connect"));
 	wall += 3600000;
 	gateway_tick(g, 3600 * SEC);
+	CHECK(!strstr(did, "connect"));
+	gateway_discovered(g, "wss://g/", 1000, 86400000, 3600 * SEC);
 	CHECK(strstr(did, "connect"));
 	gateway_destroy(g);
+}
+
+/* The clock is set back by an hour, or ahead, while the budget is empty: that makes the wait neither
+ * longer nor shorter. */
+static void test_empty_budget_and_a_clock_that_is_set(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct gateway *g = make();
+		gateway_start(g, 0);
+		gateway_discovered(g, "wss://g/", 0, 60000, 0);
+		CHECK_INT(gateway_deadline_ns(g), 60 * SEC);
+		wall += i ? 3600000 : -3600000;
+		gateway_tick(g, 59 * SEC);
+		CHECK(!strstr(did, "connect"));
+		wall += 60000;
+		gateway_tick(g, 60 * SEC);
+		CHECK_INT(gateway_state(g), GATEWAY_DISCOVERING);
+		gateway_discovered(g, "wss://g/", 1000, 86400000, 60 * SEC);
+		CHECK(strstr(did, "connect"));
+		gateway_destroy(g);
+	}
 }
 
 static void test_sends_are_limited(void)
@@ -530,6 +553,7 @@ int main(void)
 	UNIT(test_no_hello_no_ready);
 	UNIT(test_wrong_token_by_rest_is_fatal);
 	UNIT(test_empty_budget_waits);
+	UNIT(test_empty_budget_and_a_clock_that_is_set);
 	UNIT(test_sends_are_limited);
 	UNIT(test_leave_is_null);
 	UNIT(test_events_are_handed_on);
