@@ -20,12 +20,15 @@
 #define DISCOVERY_TRIES     5
 #define DISCOVERY_EVERY_NS  NS_PER_SEC
 #define KEEPALIVE_EVERY_NS  (5 * NS_PER_SEC)
-#define KEEPALIVE_FIRST_NS  NS_PER_SEC /* between the first ones: what they tell is known sooner */
+#define KEEPALIVE_SOON_NS   NS_PER_SEC /* between the first ones, and when answers stay away: what they
+					* tell is known sooner */
 #define KEEPALIVE_MAGIC     0x1337CAFEu
 #define KEEPALIVE_TRUSTED   3 /* answers after which silence means something */
+#define KEEPALIVE_DOUBT_NS  (10 * NS_PER_SEC)
 #define KEEPALIVE_LOST_NS   (15 * NS_PER_SEC)
+#define KEEPALIVE_AGAIN_NS  (4 * NS_PER_SEC) /* a repair, and then some keepalives to prove it */
 #define STUCK_NS            (5 * NS_PER_SEC)
-#define DEAD_EVERY_NS       (8 * NS_PER_SEC) /* a repair, and then one keepalive to prove it */
+#define DEAD_EVERY_NS       (8 * NS_PER_SEC) /* a repair, and packets to prove it */
 #define REFUSED_EVERY_NS    (2 * NS_PER_SEC) /* a repair; the next packets prove it */
 #define STUCK_PACKETS       50 /* fewer undecipherable packets prove nothing */
 #define RECEIVE_BUFFER      (512 * 1024)
@@ -153,7 +156,9 @@ bool voice_udp_has_key(const struct voice_udp *u)
 /* Said again only when the repair that it asked for has had its time. */
 static void dead(struct voice_udp *u, enum voice_dead why, int64_t now_ns)
 {
-	int64_t every_ns = why == VOICE_DEAD_REFUSED ? REFUSED_EVERY_NS : DEAD_EVERY_NS;
+	int64_t every_ns = why == VOICE_DEAD_REFUSED   ? REFUSED_EVERY_NS :
+			   why == VOICE_DEAD_KEEPALIVE ? KEEPALIVE_AGAIN_NS :
+							 DEAD_EVERY_NS;
 	if (u->dead_said_ns && now_ns - u->dead_said_ns < every_ns)
 		return;
 	u->dead_said_ns = now_ns;
@@ -196,11 +201,14 @@ static void media_receive(struct voice_udp *u, const uint8_t *datagram, size_t b
 static void keepalive_answer(struct voice_udp *u, const uint8_t *datagram, size_t bytes,
 			     int64_t arrival_ns)
 {
-	if (bytes < 8 || get_be32(datagram + 4) != u->keepalive_seq)
-		return; /* an older one: says nothing new */
-	if (u->stats.keepalive_answers++ == 0 || u->keepalive_sent_ns)
-		u->stats.rtt_ns = arrival_ns - u->keepalive_sent_ns;
+	uint32_t behind = bytes < 8 ? UINT32_MAX : u->keepalive_seq - get_be32(datagram + 4);
+	if (behind >= KEEPALIVE_TRUSTED)
+		return; /* an old one: says nothing new */
 	u->answered_ns = arrival_ns;
+	if (behind > 0)
+		return; /* its own time is not known any more */
+	u->stats.keepalive_answers++;
+	u->stats.rtt_ns = arrival_ns - u->keepalive_sent_ns;
 }
 
 static void discovery_answer(struct voice_udp *u, const uint8_t *datagram, size_t bytes,
@@ -374,10 +382,11 @@ static void keepalive_due(struct voice_udp *u, int64_t now_ns)
 	datagram_send(u, ping, sizeof(ping), now_ns);
 	u->stats.keepalives++;
 	u->keepalive_sent_ns = now_ns;
-	u->keepalive_at_ns = now_ns + (u->stats.keepalives < KEEPALIVE_TRUSTED ? KEEPALIVE_FIRST_NS :
-										 KEEPALIVE_EVERY_NS);
-	if (u->stats.keepalive_answers >= KEEPALIVE_TRUSTED &&
-	    now_ns - u->answered_ns > KEEPALIVE_LOST_NS)
+	bool trusted = u->stats.keepalive_answers >= KEEPALIVE_TRUSTED;
+	bool soon = u->stats.keepalives < KEEPALIVE_TRUSTED ||
+		    (trusted && now_ns - u->answered_ns > KEEPALIVE_DOUBT_NS - KEEPALIVE_SOON_NS);
+	u->keepalive_at_ns = now_ns + (soon ? KEEPALIVE_SOON_NS : KEEPALIVE_EVERY_NS);
+	if (trusted && now_ns - u->answered_ns > KEEPALIVE_LOST_NS)
 		dead(u, VOICE_DEAD_KEEPALIVE, now_ns);
 	if (u->bad_in_row >= STUCK_PACKETS && now_ns - u->first_bad_ns >= STUCK_NS)
 		dead(u, VOICE_DEAD_CRYPT, now_ns);

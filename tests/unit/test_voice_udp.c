@@ -29,6 +29,7 @@ static struct {
 	int64_t now_ns;
 	int64_t arrival_ns[16]; /* of the first packets */
 	unsigned work_us;       /* that each packet takes */
+	uint32_t keepalive_seq; /* of the last that came */
 } T;
 
 static void on_packet(void *ctx, const struct rtp_header *header, const uint8_t *payload,
@@ -74,6 +75,7 @@ static void serve(void)
 			put_be16(buf + 72, 4567);
 		} else if (n == 8 && get_be32(buf) == 0x1337CAFE) {
 			T.keepalives++;
+			T.keepalive_seq = get_be32(buf + 4);
 			if (!T.answers)
 				continue;
 			put_be32(buf, 0x1337F00D);
@@ -190,15 +192,59 @@ static void test_answers_that_stop(void)
 	begin(true);
 	run(31);
 	CHECK_INT(T.dead, 0);
-	T.answers = false;
+	T.answers = false; /* the last answer is three seconds old */
 	run(12);
 	CHECK_INT(T.dead, 0);
-	run(8);
+	run(2);
 	CHECK_INT(T.dead, 1);
 	CHECK_INT(T.why, VOICE_DEAD_KEEPALIVE);
 	/* said again, when the repair that it asked for has had its time */
-	run(20);
-	CHECK(T.dead == 3);
+	run(3);
+	CHECK_INT(T.dead, 1);
+	run(2);
+	CHECK_INT(T.dead, 2);
+	run(8);
+	CHECK_INT(T.dead, 4);
+	/* and no more once the path lives: keepalives are then as far apart as before */
+	T.answers = true;
+	run(10);
+	T.keepalives = 0;
+	run(50);
+	CHECK_INT(T.dead, 4);
+	CHECK_INT(T.keepalives, 10);
+	finish();
+}
+
+/* Two keepalives that get lost are no more than that. */
+static void test_a_few_lost_answers_mean_nothing(void)
+{
+	begin(true);
+	run(31);
+	for (int i = 0; i < 10; i++) {
+		T.answers = false;
+		run(9);
+		T.answers = true;
+		run(6);
+	}
+	CHECK_INT(T.dead, 0);
+	finish();
+}
+
+/* An answer that comes after the next keepalive was sent is a sign of life all the same. */
+static void test_late_answers(void)
+{
+	uint8_t answer[8];
+
+	begin(true);
+	run(31);
+	T.answers = false;
+	for (uint32_t s = 0; s < 60; s++) {
+		run(1);
+		put_be32(answer, 0x1337F00D);
+		put_be32(answer + 4, T.keepalive_seq - 1);
+		CHECK(sendto(T.fd, answer, 8, 0, (struct sockaddr *)&T.client, sizeof(T.client)) == 8);
+	}
+	CHECK_INT(T.dead, 0);
 	finish();
 }
 
@@ -209,7 +255,7 @@ static void test_path_that_dies_early(void)
 	begin(true);
 	run(6);
 	T.answers = false;
-	run(20);
+	run(15);
 	CHECK_INT(T.dead, 1);
 	CHECK_INT(T.why, VOICE_DEAD_KEEPALIVE);
 	finish();
@@ -347,6 +393,8 @@ int main(void)
 	UNIT(test_discovery_is_tried_five_times);
 	UNIT(test_silence_alone_means_nothing);
 	UNIT(test_answers_that_stop);
+	UNIT(test_a_few_lost_answers_mean_nothing);
+	UNIT(test_late_answers);
 	UNIT(test_path_that_dies_early);
 	UNIT(test_refused_port);
 	UNIT(test_refused_port_of_a_listener);
