@@ -146,19 +146,25 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/sim/%_main.o $(LIB_SIM) $(LIB_COMMON)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/e2e/%_main.o $(LIB_HARNESS) $(LIB_SIM) $(LIB_COMMON)
 	$(call link,$(ALL_PKG_LIBS))
 
+# loaded before the services by tests that set their clock
+CLOCK_STEP := $(BUILD)/tests/clock_step.so
+$(CLOCK_STEP): $(BUILD)/pic/tests/preload/clock_step.o
+	@echo "  LINK    $@"; mkdir -p $(@D)
+	@$(CC) $(filter-out -pie,$(ALL_LDFLAGS)) -shared -fPIC $^ -ldl -o $@
+
 # keeps the encryption of the sandbox's members, in a process of its own (tests/sim/dave_member.h)
 $(BUILD)/tests/dave_member: $(BUILD)/obj/tests/e2e/dave_member_main.o $(LIB_DAVE) $(LIB_MLS) $(LIB_COMMON)
 	$(call link,$(call pkg_libs,libsodium libcrypto))
 
 .PHONY: tests unit
-tests: all $(UNIT_BIN) $(VECT_BIN) $(SIM_BIN) $(E2E_BIN)
+tests: all $(UNIT_BIN) $(VECT_BIN) $(SIM_BIN) $(E2E_BIN) $(CLOCK_STEP)
 unit: all $(UNIT_BIN) $(VECT_BIN)
 	@BUILD=$(BUILD) tests/run.sh $(UNIT_BIN)
 
 # End to end: simulators, both processes and the cable together (tests/e2e/e2e_*_main.c).
 E2E_TESTS := $(filter $(BUILD)/tests/e2e_%,$(E2E_BIN))
 .PHONY: e2e test demo
-e2e: all $(SIM_BIN) $(E2E_BIN)
+e2e: all $(SIM_BIN) $(E2E_BIN) $(CLOCK_STEP)
 	@BUILD=$(BUILD) tests/run.sh $(E2E_TESTS)
 
 # Everything. Each part adds its three numbers to a file; the last line is their sum.

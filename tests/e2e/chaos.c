@@ -6,9 +6,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mount.h>
-#include <unistd.h>
+#include <string.h>
 
+#include "tests/e2e/machine.h"
 #include "tests/sim/malformed.h"
 
 const char *const chaos_links[CHAOS_LINKS] = {"phone", "twilio", "rest", "gateway",
@@ -37,9 +37,11 @@ static const struct kind {
 } kinds[] = {
 	{"process", chaos_process, 3},
 	{"standstill", chaos_standstill, 2},
-	{"settings", chaos_settings, 1},
+	{"settings", chaos_settings, 2},
 	{"descriptors", chaos_descriptors, 2},
-	{"log", chaos_log_pipe, 1},
+	{"memory", chaos_memory, 2},
+	{"clock", chaos_clock, 2},
+	{"log", chaos_log_pipe, 2},
 	{"disk", chaos_full_disk, 1},
 	{"names", chaos_names, 1},
 	{"cable", chaos_cable, 2},
@@ -49,6 +51,7 @@ static const struct kind {
 	{"odd calls", chaos_odd_call, 3},
 	{"gateway", chaos_gateway, 4},
 	{"gateway to come", chaos_gateway_to_come, 2},
+	{"budget", chaos_budget, 1},
 	{"voice", chaos_voice, 6},
 	{"moderator", chaos_moderator, 3},
 	{"udp", chaos_udp, 4},
@@ -86,7 +89,8 @@ void chaos_fault(struct chaos *c, uint64_t seed)
 		total += kinds[i].weight;
 	at = chaos_chance(c, total);
 	for (size_t i = 0; i < COUNT(kinds); i++) {
-		if (at < kinds[i].weight || i == COUNT(kinds) - 1) {
+		if (c->only ? !strcmp(kinds[i].name, c->only) :
+			      at < kinds[i].weight || i == COUNT(kinds) - 1) {
 			c->counts[i]++;
 			(kinds[i].make ? kinds[i].make : people)(c);
 			break;
@@ -96,14 +100,21 @@ void chaos_fault(struct chaos *c, uint64_t seed)
 	chaos_keep_alive(c);
 }
 
-void chaos_begin(struct chaos *c, struct world *w, const char *text)
+void chaos_begin(struct chaos *c, struct world *w, const char *text, const char *only)
 {
+	bool known = !only;
+
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		known |= only && !strcmp(kinds[i].name, only);
+	if (!known)
+		harness_failed("no kind of fault is called %s", only);
 	*c = (struct chaos){.world = w,
 			    .settings = text,
+			    .only = only,
 			    .begin_ns = harness_now_ns(),
 			    .ends_bridge = true,
 			    .ends_bot = true,
-			    .mounts = world_own_mounts()};
+			    .log_reader = -1};
 }
 
 void chaos_end(struct chaos *c)
@@ -115,15 +126,19 @@ void chaos_end(struct chaos *c)
 	chaos_strangers_go(c);
 	if (c->no_names)
 		world_names(w, true);
-	if (c->disk_full) {
-		rmdir(world_file(w, "discord-state.json.new"));
-		umount2(world_file(w, "state"), MNT_DETACH);
-	}
+	if (c->disk_full)
+		disk_free(w);
+	if (c->clock_set)
+		world_clock(w, 0);
+	if (c->settings_changed)
+		chaos_settings_again(c);
+	chaos_log_goes(c);
 	if (c->intent_refused)
 		DISCORD(c, "grant", "\"message_content\":true");
 	if (c->deleted)
 		chaos_channel_again(c);
 	c->no_names = c->disk_full = c->intent_refused = c->deleted = false;
+	c->clock_set = c->settings_changed = false;
 	DISCORD(c, "room", "\"channel\":\"" LOUNGE "\",\"user_limit\":0");
 	for (int i = 0; i < 2; i++)
 		DISCORD(c, "impair", "\"direction\":\"%s\"", i ? "in" : "out");
@@ -136,7 +151,7 @@ void chaos_end(struct chaos *c)
 	/* a server's mute outlives a stay, as it does on the real one */
 	DISCORD(c, "deafen", "\"user\":\"" BOT "\",\"on\":false");
 	DISCORD(c, "mute_user", "\"user\":\"" BOT "\",\"on\":false");
-	DISCORD(c, "gateway_next", "\"count\":0");
+	DISCORD(c, "gateway_next", "\"count\":0,\"remaining\":1000");
 	DISCORD(c, "voice_next", "\"count\":0");
 	DISCORD(c, "rest_next", "\"count\":0");
 	for (int i = 0; i < 3; i++)

@@ -9,7 +9,7 @@
 #include "tests/e2e/harness.h"
 
 #define CHAOS_STRANGERS 24
-#define CHAOS_KINDS     24
+#define CHAOS_KINDS     27
 
 struct chaos {
 	struct world *world;
@@ -18,17 +18,20 @@ struct chaos {
 	/* May that process be ended? Its memory is only worth a look if it lives. */
 	bool ends_bridge, ends_bot;
 
+	const char *only; /* one kind by its name, for who looks into it; NULL: all */
+
 	uint64_t rng; /* of the fault at hand */
 	int calls;    /* made so far */
 	int stops;    /* of the bot, with status 78 */
 	int counts[CHAOS_KINDS];
 	/* what lasts until chaos_end() */
 	int strangers[CHAOS_STRANGERS], stranger_count;
-	bool no_names, disk_full, deleted, intent_refused;
-	bool mounts; /* this process has a mount namespace of its own */
+	bool no_names, disk_full, deleted, intent_refused, clock_set, settings_changed;
+	int log_reader; /* of a log that is stuck; -1: none is */
 };
 
-void chaos_begin(struct chaos *c, struct world *w, const char *settings);
+/* only: a kind's name, or NULL. */
+void chaos_begin(struct chaos *c, struct world *w, const char *settings, const char *only);
 void chaos_fault(struct chaos *c, uint64_t seed);
 /* Nothing that was done lasts any longer. */
 void chaos_end(struct chaos *c);

@@ -57,6 +57,16 @@ void chaos_gateway_to_come(struct chaos *c)
 		DISCORD(c, "gateway", "\"do\":\"op9\",\"resumable\":false");
 }
 
+/* No identify is left for some seconds, and the bot needs one. */
+void chaos_budget(struct chaos *c)
+{
+	int ms = 1000 + chaos_chance(c, 9000);
+
+	chaos_step(c, "no identify is left for %d ms", ms);
+	DISCORD(c, "gateway_next", "\"count\":0,\"remaining\":0,\"reset_after_ms\":%d", ms);
+	DISCORD(c, "gateway", "\"do\":\"op9\",\"resumable\":false");
+}
+
 void chaos_voice(struct chaos *c)
 {
 	static const int codes[] = {1000, 1001, 4001, 4002, 4003, 4004, 4005, 4006, 4009, 4011,

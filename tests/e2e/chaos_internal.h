@@ -27,6 +27,8 @@ void chaos_process(struct chaos *c);
 void chaos_standstill(struct chaos *c);
 void chaos_settings(struct chaos *c);
 void chaos_descriptors(struct chaos *c);
+void chaos_memory(struct chaos *c);
+void chaos_clock(struct chaos *c);
 void chaos_log_pipe(struct chaos *c);
 void chaos_full_disk(struct chaos *c);
 void chaos_names(struct chaos *c);
@@ -34,6 +36,7 @@ void chaos_cable(struct chaos *c);
 void chaos_tools(struct chaos *c);
 void chaos_gateway(struct chaos *c);
 void chaos_gateway_to_come(struct chaos *c);
+void chaos_budget(struct chaos *c);
 void chaos_voice(struct chaos *c);
 void chaos_moderator(struct chaos *c);
 void chaos_udp(struct chaos *c);
@@ -50,5 +53,7 @@ void chaos_local_api(struct chaos *c);
 /* What chaos_end() takes back. */
 void chaos_channel_again(struct chaos *c);
 void chaos_strangers_go(struct chaos *c);
+void chaos_settings_again(struct chaos *c);
+void chaos_log_goes(struct chaos *c);
 
 #endif

@@ -5,17 +5,15 @@
 #include "tests/e2e/chaos_internal.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/e2e/heal.h"
+#include "tests/e2e/machine.h"
 #include "tests/sim/malformed.h"
 
 void chaos_keep_alive(struct chaos *c)
@@ -92,23 +90,48 @@ void chaos_standstill(struct chaos *c)
 	kill(c->world->bot.pid, SIGCONT);
 }
 
-void chaos_settings(struct chaos *c)
+/* Both read them, if they run. */
+static void settings_now(struct chaos *c, const char *text)
 {
-	bool wrong = chaos_chance(c, 2);
-	static char text[512];
-
-	chaos_step(c, "SIGHUP%s", wrong ? ", wrong settings" : "");
-	if (wrong) {
-		snprintf(text, sizeof(text), "%sMAX_CALLS=many\nSHOW_NUMBERS=perhaps\n", c->settings);
-		world_settings(c->world, text);
-	}
+	world_settings(c->world, text);
 	if (answers(c, "bridge"))
 		kill(c->world->bridge.pid, SIGHUP);
 	if (answers(c, "discord"))
 		kill(c->world->bot.pid, SIGHUP);
-	if (wrong) {
+}
+
+void chaos_settings_again(struct chaos *c)
+{
+	settings_now(c, c->settings);
+}
+
+void chaos_settings(struct chaos *c)
+{
+	static const char *const changed[] = {
+		"MAX_CALLS=2\n", "WAITING=ring\n", "CONNECT=command\n",  "WAITING_MAX=5\n",
+		"LOG=warn\n",    "SHOW_NUMBERS=full\n", "MAX_CALL_MINUTES=1\n",
+	};
+	static char text[512];
+	const char *one = PICK(c, changed);
+
+	switch (chaos_chance(c, 3)) {
+	case 0:
+		chaos_step(c, "SIGHUP");
+		settings_now(c, c->settings);
+		break;
+	case 1:
+		chaos_step(c, "SIGHUP, wrong settings");
+		snprintf(text, sizeof(text), "%sMAX_CALLS=many\nSHOW_NUMBERS=perhaps\n", c->settings);
+		settings_now(c, text);
 		harness_sleep_ms(300);
 		world_settings(c->world, c->settings);
+		break;
+	default:
+		chaos_step(c, "SIGHUP, %.*s", (int)strcspn(one, "\n"), one);
+		snprintf(text, sizeof(text), "%s%s", c->settings, one);
+		settings_now(c, text);
+		c->settings_changed = true;
+		break;
 	}
 }
 
@@ -123,58 +146,94 @@ void chaos_descriptors(struct chaos *c)
 	if (!answers(c, bridge ? "bridge" : "discord"))
 		return;
 	pid = bridge ? c->world->bridge.pid : c->world->bot.pid;
-	if (prlimit(pid, RLIMIT_NOFILE, NULL, &old) ||
-	    prlimit(pid, RLIMIT_NOFILE,
-		    &(struct rlimit){process_free_descriptor(pid), old.rlim_max}, NULL))
+	if (!descriptors_exhaust(pid, &old))
 		return;
 	harness_sleep_ms(ms);
-	prlimit(pid, RLIMIT_NOFILE, &old, NULL);
+	descriptors_restore(pid, &old);
 }
 
-/* Started with a log that nobody reads any more; its next life has one again. */
+/* And what needs some: calls, other voices, another voice session, another gateway. */
+void chaos_memory(struct chaos *c)
+{
+	bool bridge = chaos_chance(c, 2);
+	int ms = 500 + chaos_chance(c, 4000), spare_kb = chaos_chance(c, 512), what = chaos_chance(c, 3);
+	struct rlimit old;
+	pid_t pid;
+
+	chaos_step(c, "no memory for %s but %d kB, %d ms", bridge ? "the bridge" : "the bot", spare_kb,
+		   ms);
+	if (!answers(c, bridge ? "bridge" : "discord"))
+		return;
+	pid = bridge ? c->world->bridge.pid : c->world->bot.pid;
+	if (!memory_exhaust(pid, spare_kb, &old))
+		return;
+	for (int i = 0; i < 4 && bridge; i++)
+		chaos_call(c, "null", "");
+	for (int i = 0; i < 3 && !bridge; i++) {
+		DISCORD(c, "member", "\"member\":\"m%d\"", i);
+		DISCORD(c, "join", "\"member\":\"m%d\",\"channel\":\"" LOUNGE "\"", i);
+		DISCORD(c, "speak", "\"member\":\"m%d\",\"voice\":{\"tone\":%d,\"dbfs\":-25}", i,
+			313 + 100 * i);
+	}
+	if (!bridge && what)
+		DISCORD(c, "voice", "\"do\":\"close\",\"code\":4006");
+	if (!bridge && !what)
+		DISCORD(c, "gateway", "\"do\":\"drop\"");
+	harness_sleep_ms(ms);
+	memory_restore(pid, &old);
+	chaos_keep_alive(c);
+}
+
+void chaos_clock(struct chaos *c)
+{
+	int s = chaos_chance(c, 2) ? 1 + chaos_chance(c, 10) : 1 + chaos_chance(c, 7200);
+	bool back = chaos_chance(c, 2);
+
+	chaos_step(c, "the clock is set %d s %s", s, back ? "back" : "ahead");
+	c->clock_set = world_clock(c->world, (back ? -s : s) * 1000000000LL) || c->clock_set;
+}
+
+void chaos_log_goes(struct chaos *c)
+{
+	if (c->log_reader < 0)
+		return;
+	log_drain(c->log_reader, NULL, 0);
+	close(c->log_reader);
+	c->log_reader = -1;
+}
+
+/* Started with a log that nobody reads any more, or not for a while; its next life has one again. */
 void chaos_log_pipe(struct chaos *c)
 {
 	struct process *p = victim(c);
+	bool stuck = chaos_chance(c, 2);
 	char path[sizeof(p->log)], old[sizeof(p->log) + 32];
 	static int kept;
 	int reader;
 
 	if (!p)
 		return;
+	chaos_log_goes(c);
 	snprintf(path, sizeof(path), "%s", p->log);
 	snprintf(old, sizeof(old), "%s.%d", path, ++kept);
-	chaos_step(c, "%s: SIGTERM, then a log that nobody reads (the old one is %s)", p->name,
-		   strrchr(old, '/') + 1);
+	chaos_step(c, "%s: SIGTERM, then a log that %s (the old one is %s)", p->name,
+		   stuck ? "is stuck" : "nobody reads", strrchr(old, '/') + 1);
 	end_it(c, p, SIGTERM);
-	/* there is none after another life of this kind */
-	if ((rename(path, old) && errno != ENOENT) || mkfifo(path, 0600))
-		harness_failed("cannot make %s a pipe", path);
-	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	reader = log_to_pipe(p, old);
 	start_it(c, p);
 	harness_sleep_ms(200); /* it has opened it by now */
-	if (reader >= 0)
-		close(reader);
 	unlink(path);
+	c->log_reader = reader;
+	if (!stuck)
+		chaos_log_goes(c);
 }
 
 void chaos_full_disk(struct chaos *c)
 {
-	char path[512], block[4096] = {0};
-	int fd;
-
 	chaos_step(c, "the disk with the state is full");
-	if (!c->mounts || c->disk_full)
-		return;
-	snprintf(path, sizeof(path), "%s/state", c->world->dir);
-	if (mount("full", path, "tmpfs", 0, "size=16k,mode=0700"))
+	if (c->disk_full || !disk_fill(c->world))
 		return;
 	c->disk_full = true;
-	fd = open(world_file(c->world, "state/filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	while (fd >= 0 && write(fd, block, sizeof(block)) > 0)
-		;
-	if (fd >= 0)
-		close(fd);
-	mkdir(world_file(c->world, "discord-state.json.new"), 0700);
 	simulator_try(c->world->discord, "gateway", "\"do\":\"op9\",\"resumable\":false");
 }
 
@@ -205,8 +264,11 @@ void chaos_cable(struct chaos *c)
 	DIR *d;
 
 	chaos_step(c, "the cables are %s", removed ? "removed" : "written over");
-	snprintf(path, sizeof(path), "%s/cable", c->world->dir);
-	d = opendir(path);
+	if (removed) {
+		cables_remove(c->world);
+		return;
+	}
+	d = opendir(world_file(c->world, "cable"));
 	while (d && (e = readdir(d))) {
 		struct stat st;
 		int fd;
@@ -214,10 +276,6 @@ void chaos_cable(struct chaos *c)
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%.200s/cable/%.250s", c->world->dir, e->d_name);
-		if (removed) {
-			unlink(path);
-			continue;
-		}
 		fd = open(path, O_RDWR | O_CLOEXEC);
 		for (int i = 0; fd >= 0 && !fstat(fd, &st) && st.st_size > 0 && i < 200; i++) {
 			uint64_t noise = sim_random(&rng);

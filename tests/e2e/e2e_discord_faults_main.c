@@ -378,6 +378,30 @@ static void test_crash_loop_spares_the_token(void)
 	world_check(&W, NULL);
 }
 
+/* No identify is left for some seconds: none is made until there are some, whoever is started anew. */
+static void test_empty_budget(void)
+{
+	int64_t begin, at;
+	const cJSON *o;
+
+	call_is_up();
+	begin = harness_now_ns();
+	simulator_ask(W.discord, "gateway_next",
+		      "\"count\":0,\"remaining\":0,\"reset_after_ms\":12000");
+	simulator_ask(W.discord, "gateway", "\"do\":\"op9\",\"resumable\":false");
+	harness_sleep_ms(7000); /* it would have identified by now */
+	kill(W.bot.pid, SIGKILL);
+	process_end(&W.bot, 0, 2000);
+	world_run_bot(&W);
+	o = simulator_wait(W.discord, 30000, "gateway.identify", "token_ok", "true", NULL);
+	at = (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(o, "t_ns"));
+	printf("# identified %.1f s after the budget was empty\n", (double)(at - begin) / 1e9);
+	CHECK(at - begin >= 12000000000LL);
+	CHECK(at - begin < 16000000000LL);
+	healed("an empty budget", begin, 40000);
+	world_check(&W, NULL);
+}
+
 int main(void)
 {
 	e2e_begin();
@@ -395,6 +419,7 @@ int main(void)
 	UNIT(test_dave_changes_mid_speech);
 	UNIT(test_4017_is_told);
 	UNIT(test_channel_full);
+	UNIT(test_empty_budget);
 	UNIT(test_fatal_codes_stop);
 	UNIT(test_missing_intent);
 	UNIT(test_crash_loop_spares_the_token);

@@ -2,7 +2,7 @@
  *
  * e2e_endurance - faults at random, from the whole table of README.md, with calls coming and going.
  *
- *   e2e_endurance [SECONDS [SEED]]        default 20 1
+ *   e2e_endurance [SECONDS [SEED [KIND]]]        default 20 1, all kinds
  *
  * Every round makes a few faults, then stops making them and asks: does everybody hear everybody
  * again, is every call either up or properly over, are memory and descriptors what they were? Each
@@ -31,9 +31,10 @@
 
 #define SETTINGS "CONNECT=call\nWAITING=silence\nMAX_CALLS=8\n"
 
-static const struct world_options options = {.settings = SETTINGS, .relay = true, .names = true};
+static const struct world_options options = {.settings = SETTINGS, .relay = true, .names = true, .clock = true};
 
 static uint64_t seed = 1, rng;
+static const char *kind; /* NULL: all */
 static int seconds = 20, rounds;
 static char witness[16]; /* the call whose sound is looked at; the others are silent */
 static struct heal pair = {&W, witness, "ann", 1013, 617};
@@ -177,6 +178,8 @@ static void all_well(void)
 				  ears.caller ? "the channel" : "nothing right",
 				  ears.member ? "the caller" : "nothing right");
 	}
+	if (simulator_seen(W.discord, "complaint", "what", SIMULATOR_OVERDRAWN, NULL))
+		UNIT_FAIL("seed %llu, round %d: " SIMULATOR_OVERDRAWN, (unsigned long long)seed, rounds);
 	/* no call is stuck; one that was given a token and brought no stream is waited for for 70 s */
 	world_wait_calls(&W, 0, 1, CALL_MS);
 	took_s = (double)(harness_now_ns() - since) / 1e9;
@@ -214,7 +217,7 @@ static void test_random_faults(void)
 	int made = 0;
 
 	world_start(&W, &options);
-	chaos_begin(&chaos, &W, SETTINGS);
+	chaos_begin(&chaos, &W, SETTINGS, kind);
 	member_in(&W, "ann", LOUNGE);
 	all_well();
 	begin = harness_now_ns();
@@ -243,6 +246,8 @@ int main(int argc, char **argv)
 		seconds = atoi(argv[1]);
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 10);
+	if (argc > 3)
+		kind = argv[3];
 	rng = seed;
 	e2e_begin();
 	printf("# e2e_endurance %d %llu\n", seconds, (unsigned long long)seed);

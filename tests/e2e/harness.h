@@ -70,6 +70,7 @@ struct world_options {
 	bool relay;           /* sim_relay stands on every link: phone, twilio, rest, gateway, voice,
 			       * udp, local */
 	bool names;           /* both REST services are reached by name, where world_own_mounts() */
+	bool clock;           /* the services' wall clock can be set: world_clock() */
 };
 
 struct world {
@@ -111,6 +112,9 @@ void world_settings(struct world *w, const char *settings);
 bool world_own_mounts(void);
 /* Can the services' names be looked up? False: this world has none. */
 bool world_names(struct world *w, bool there);
+/* The wall clock of both services is so much ahead of ours from now on, as if it had been set. False: it
+ * cannot be set here. */
+bool world_clock(struct world *w, int64_t ahead_ns);
 /* Fails unless both processes run and nobody complained (except complaints with that text). */
 void world_check(struct world *w, const char *except);
 

@@ -15,6 +15,9 @@
 
 struct simulator;
 
+/* A complaint of sim_discord that no fault excuses. */
+#define SIMULATOR_OVERDRAWN "identify although it was told that none is left"
+
 /* Starts the program (a path) with --dir dir; waits for its `ready`. stderr goes to log. */
 struct simulator *simulator_start(const char *program, const char *dir, const char *log);
 /* Closes its stdin and reaps it. NULL is fine. */

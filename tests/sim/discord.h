@@ -48,6 +48,8 @@ struct channel {
 	cJSON *messages; /* a text channel's */
 };
 
+#define IDENTIFIES_A_DAY 1000
+
 struct user {
 	struct user *next;
 	uint64_t id;
@@ -66,6 +68,8 @@ struct user {
 	struct member *member; /* played by us */
 	cJSON *commands;       /* registered slash commands, by guild id ("0": global) */
 	int identifies_left;
+	int64_t identifies_reset_ns; /* when there are 1000 again; 0: in hours */
+	bool told_empty;             /* it was told that none are left */
 };
 
 struct discord {
@@ -109,6 +113,8 @@ struct guild *guild_find(uint64_t id);
 struct channel *channel_find(uint64_t id);
 struct user *user_find(uint64_t id);
 struct user *user_by_token(const char *token);
+/* And how long until there are IDENTIFIES_A_DAY again, where asked for. */
+int user_identifies_left(struct user *u, int64_t *reset_ms);
 struct voice_state *voice_state_of(struct user *u, struct guild *g, bool create);
 cJSON *user_json(const struct user *u);
 cJSON *member_json(const struct user *u);

@@ -291,6 +291,9 @@ static void identify(struct link *l, const cJSON *d)
 		link_close(l, 4014);
 		return;
 	}
+	/* what counts is that it knew: who asked a moment before could not */
+	if (user_identifies_left(u, NULL) <= 0 && u->told_empty)
+		complain("identify although it was told that none is left");
 	u->identifies_left--;
 	/* a new session replaces the bot's old one, and takes its voice away */
 	for (s = D.sessions; s; s = next) {
@@ -584,8 +587,15 @@ const char *gateway_command(void *ctx, const cJSON *o, cJSON *answer)
 		D.gateway_next.count = (int)sim_num(o, "count", sim_num(o, "close", 0) ? 1 : 0);
 		snprintf(D.gateway_next.when, sizeof(D.gateway_next.when), "%s",
 			 sim_str(o, "when", "identify"));
-		for (struct user *u = D.users; u; u = u->next)
-			u->identifies_left = (int)sim_num(o, "remaining", u->identifies_left);
+		if (!cJSON_GetObjectItemCaseSensitive(o, "remaining"))
+			return NULL;
+		for (struct user *u = D.users; u; u = u->next) {
+			double ms = sim_num(o, "reset_after_ms", 0);
+
+			u->identifies_left = (int)sim_num(o, "remaining", 1000);
+			u->identifies_reset_ns = ms > 0 ? sim_now_ns() + (int64_t)(ms * 1e6) : 0;
+			u->told_empty = false;
+		}
 		return NULL;
 	}
 	if (!l)

@@ -434,12 +434,15 @@ static bool forced_failure(struct asked *a)
 static void gateway_bot(struct asked *a)
 {
 	char url[64];
+	int64_t reset_ms;
+	int left = user_identifies_left(a->bot, &reset_ms);
 
+	a->bot->told_empty = left <= 0;
 	snprintf(url, sizeof(url), "wss://127.0.0.1:%d", D.rest_port);
 	reply(a, 200,
 	      sim_obj("sio", "url", url, "shards", (int64_t)1, "session_start_limit",
-		      sim_obj("iiii", "total", (int64_t)1000, "remaining",
-			      (int64_t)a->bot->identifies_left, "reset_after", (int64_t)14400000,
+		      sim_obj("iiii", "total", (int64_t)IDENTIFIES_A_DAY, "remaining",
+			      (int64_t)(left > 0 ? left : 0), "reset_after", reset_ms,
 			      "max_concurrency", (int64_t)1)));
 }
 

@@ -98,7 +98,7 @@ struct user *user_add(uint64_t id, const char *name, bool bot)
 	u->bot = bot;
 	u->roles = cJSON_CreateArray();
 	u->commands = cJSON_CreateObject();
-	u->identifies_left = 1000;
+	u->identifies_left = IDENTIFIES_A_DAY;
 	snprintf(u->name, sizeof(u->name), "%s", name);
 	while (*tail)
 		tail = &(*tail)->next;
@@ -128,6 +128,21 @@ struct user *user_find(uint64_t id)
 		if (u->id == id)
 			return u;
 	return NULL;
+}
+
+int user_identifies_left(struct user *u, int64_t *reset_ms)
+{
+	int64_t now = sim_now_ns();
+
+	if (u->identifies_reset_ns && now >= u->identifies_reset_ns) {
+		u->identifies_left = IDENTIFIES_A_DAY;
+		u->identifies_reset_ns = 0;
+		u->told_empty = false;
+	}
+	if (reset_ms)
+		*reset_ms = u->identifies_reset_ns ? (u->identifies_reset_ns - now) / SIM_MS + 1 :
+						     14400000;
+	return u->identifies_left;
 }
 
 struct user *user_by_token(const char *token)

@@ -41,7 +41,7 @@ static X509 *make_cert(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *
 		goto fail;
 	X509_set_version(c, 2);
 	ASN1_INTEGER_set_uint64(X509_get_serialNumber(c), serial | 1);
-	X509_gmtime_adj(X509_getm_notBefore(c), -3600);
+	X509_gmtime_adj(X509_getm_notBefore(c), -24 * 3600);
 	X509_gmtime_adj(X509_getm_notAfter(c), 7 * 24 * 3600);
 	X509_set_pubkey(c, key);
 	n = X509_get_subject_name(c);
