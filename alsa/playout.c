@@ -122,7 +122,7 @@ void playout_reset(struct playout *p)
 	p->hold_ns = p->target_ns = p->config.start_ms * MS;
 	p->pulled = p->paused = p->restart = p->was_made = false;
 	p->made_run = p->stay = p->silent_fed = 0;
-	p->slip_since_ns = p->calm_since_ns = p->last_drop_ns = INT64_MIN;
+	p->slip_since_ns = p->calm_since_ns = p->fine_since_ns = p->last_drop_ns = INT64_MIN;
 	p->steps = 0;
 	p->trim_ppm = 0;
 	p->loudness = 0;

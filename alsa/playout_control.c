@@ -15,6 +15,8 @@
 #define TRIM_UP_NS     (1 * MS)
 #define TRIM_DOWN_NS   (3 * MS)    /* dead band, or the percentile's own noise would make it hunt */
 #define TRIM_CALM_NS   (2000 * MS) /* so long must the target have been lower */
+#define TRIM_FINE_NS   (1 * MS)    /* so little too, if it has been lower for longer than it remembers */
+#define TRIM_LONG_NS   (15000 * MS)
 #define DROP_NS        (5 * MS)    /* less is left to trimming */
 #define DROP_MOST_NS   (20 * MS)
 #define DROP_EVERY_NS  (500 * MS)
@@ -142,6 +144,16 @@ int64_t playout_delay_ns(const struct playout *p)
 	return p->last_pull_ns - clock_loop_local_ns(p->clock, read);
 }
 
+/* Has it been so for so long? */
+static bool lasts(int64_t *since_ns, bool is_so, int64_t now_ns, int64_t long_ns)
+{
+	if (!is_so)
+		*since_ns = INT64_MIN;
+	else if (*since_ns == INT64_MIN)
+		*since_ns = now_ns;
+	return is_so && now_ns - *since_ns >= long_ns;
+}
+
 void playout_control(struct playout *p, int64_t now_ns, int64_t block_ns)
 {
 	/* as of the end of the block before this one */
@@ -182,13 +194,11 @@ void playout_control(struct playout *p, int64_t now_ns, int64_t block_ns)
 	}
 
 	excess = p->hold_ns - p->target_ns;
-	if (excess <= TRIM_DOWN_NS)
-		p->calm_since_ns = INT64_MIN;
-	else if (p->calm_since_ns == INT64_MIN)
-		p->calm_since_ns = now_ns;
+	bool calm = lasts(&p->calm_since_ns, excess > TRIM_DOWN_NS, now_ns, TRIM_CALM_NS);
+	bool fine = lasts(&p->fine_since_ns, excess > TRIM_FINE_NS, now_ns, TRIM_LONG_NS);
 	if (p->trim_ppm > 0 ? excess <= 0 : p->trim_ppm < 0 && excess >= 0)
 		p->trim_ppm = 0;
-	if (p->trim_ppm == 0 && p->calm_since_ns != INT64_MIN && now_ns - p->calm_since_ns >= TRIM_CALM_NS)
+	if (p->trim_ppm == 0 && (calm || fine))
 		p->trim_ppm = TRIM_PPM;
 	if (p->trim_ppm == 0 && excess <= -TRIM_UP_NS)
 		p->trim_ppm = -TRIM_PPM;

@@ -33,7 +33,7 @@ void playout_go_idle(struct playout *p)
 	p->first = INT64_MAX;
 	p->stay = 0;
 	p->trim_ppm = 0;
-	p->slip_since_ns = p->calm_since_ns = INT64_MIN;
+	p->slip_since_ns = p->calm_since_ns = p->fine_since_ns = INT64_MIN;
 	clock_loop_pause(p->clock);
 }
 

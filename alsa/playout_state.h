@@ -56,7 +56,7 @@ struct playout {
 	unsigned silent_fed; /* frames of silence behind us, up to what the resampler remembers */
 
 	unsigned steps;      /* of the clock, as far as hold_ns knows of them */
-	int64_t slip_since_ns, calm_since_ns, last_drop_ns;
+	int64_t slip_since_ns, calm_since_ns, fine_since_ns, last_drop_ns;
 	double trim_ppm;
 	float loudness; /* recent RMS of the stream, slowly forgetting */
 

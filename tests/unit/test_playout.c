@@ -154,6 +154,25 @@ static void test_starts_at_40_ms_and_comes_down_to_the_floor(void)
 	}
 }
 
+/* Jitter of 1.5 ms that is over: what is too much is less than the dead band, and goes all the same. */
+static void test_a_little_too_much_goes_as_well(void)
+{
+	struct hand h;
+	int64_t media = 0;
+	hand_start(&h, 8000, false);
+	run(&h, &media, 40, 0);
+	for (int i = 0; i < 15 * 50; i++)
+		run(&h, &media, 0.02, i % 2 ? 1500000 : 0);
+	CHECK_NEAR(stats(&h).target_ns / 1e6, 5.25, 0.1);
+	CHECK_NEAR(stats(&h).hold_ns / 1e6, 5.25, 1);
+	run(&h, &media, 35, 0);
+	CHECK_NEAR(stats(&h).target_ns / 1e6, 3, 0.1);
+	CHECK_NEAR(stats(&h).delay_ns / 1e6, 3, 0.5);
+	CHECK_INT(stats(&h).splices, 0);
+	CHECK(h.bend < 1.3 * natural_bend(&h));
+	playout_destroy(h.p);
+}
+
 static void test_quiet_sound_shrinks_the_delay_sooner(void)
 {
 	struct hand h;
@@ -664,6 +683,7 @@ int main(void)
 	UNIT(test_refuses_bad_settings);
 	UNIT(test_refuses_bad_packets);
 	UNIT(test_starts_at_40_ms_and_comes_down_to_the_floor);
+	UNIT(test_a_little_too_much_goes_as_well);
 	UNIT(test_quiet_sound_shrinks_the_delay_sooner);
 	UNIT(test_order_does_not_matter_and_duplicates_do_nothing);
 	UNIT(test_a_lost_packet_is_concealed_without_a_click);
