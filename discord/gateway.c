@@ -597,12 +597,13 @@ static void step_due(struct gateway *g, int64_t now_ns)
 {
 	switch (g->state) {
 	case GATEWAY_SPACING:
-		/* When a used up budget is full again Discord knows better than a clock that may have
-		 * been set meanwhile. */
+		/* It has been waited, by a clock that nobody sets: asked again, a wall clock that was
+		 * set back would say the same for as long as it was set back. When a used up budget
+		 * is full again Discord knows. */
 		if (g->config.budget.remaining == 0)
 			discover(g);
 		else
-			connect_fresh(g, now_ns);
+			connect_to(g, g->base_url, now_ns);
 		break;
 	case GATEWAY_BACKOFF:
 		connect_again(g, now_ns);

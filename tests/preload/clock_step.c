@@ -56,6 +56,9 @@ static void add(struct timespec *ts)
 	ts->tv_nsec = ns % NS;
 }
 
+/* Plug-ins are built with hidden symbols; these are here to be found. */
+#pragma GCC visibility push(default)
+
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
 	int err;
@@ -89,6 +92,8 @@ time_t time(time_t *out)
 	return ts.tv_sec;
 }
 
+#pragma GCC visibility pop
+
 static void stamps(struct msghdr *message)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
@@ -101,6 +106,8 @@ static void stamps(struct msghdr *message)
 		memcpy(CMSG_DATA(c), &ts, sizeof(ts));
 	}
 }
+
+#pragma GCC visibility push(default)
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
@@ -119,3 +126,5 @@ int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct
 		stamps(&messages[i].msg_hdr);
 	return n;
 }
+
+#pragma GCC visibility pop

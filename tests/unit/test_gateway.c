@@ -399,6 +399,24 @@ static void test_empty_budget_and_a_clock_that_is_set(void)
 	}
 }
 
+/* The last identify lies in the future, by a clock that was set back since: one spacing, no more. */
+static void test_spacing_and_a_clock_that_is_set_back(void)
+{
+	struct gateway *g = ready(0);
+	wall -= 3600000;
+	say(g, "{\"op\":9,\"d\":false}", SEC);
+	for (int64_t s = 2; s < 20 && gateway_state(g) != GATEWAY_SPACING; s++) {
+		gateway_tick(g, s * SEC);
+		if (gateway_state(g) == GATEWAY_DISCOVERING)
+			gateway_discovered(g, "wss://g/", 1000, 86400000, s * SEC);
+	}
+	CHECK_INT(gateway_state(g), GATEWAY_SPACING);
+	wall += 5000;
+	gateway_tick(g, gateway_deadline_ns(g));
+	CHECK_INT(gateway_state(g), GATEWAY_CONNECTING);
+	gateway_destroy(g);
+}
+
 static void test_sends_are_limited(void)
 {
 	struct gateway *g = ready(0);
@@ -554,6 +572,7 @@ int main(void)
 	UNIT(test_wrong_token_by_rest_is_fatal);
 	UNIT(test_empty_budget_waits);
 	UNIT(test_empty_budget_and_a_clock_that_is_set);
+	UNIT(test_spacing_and_a_clock_that_is_set_back);
 	UNIT(test_sends_are_limited);
 	UNIT(test_leave_is_null);
 	UNIT(test_events_are_handed_on);
