@@ -46,6 +46,7 @@ struct pcm_cable {
 
 	snd_pcm_uframes_t boundary, avail_min;
 	bool free_running; /* stop_threshold >= boundary: never an xrun */
+	int64_t behind;    /* frames beyond an empty (a full) buffer that are no xrun yet */
 	int64_t step;      /* capture: the pointer moves by this many frames */
 };
 
@@ -192,10 +193,11 @@ static snd_pcm_sframes_t cable_cb_pointer(snd_pcm_ioplug_t *io)
 		if (io->state == SND_PCM_STATE_DRAINING) {
 			if (elapsed > applied)
 				elapsed = applied;
-		} else if (elapsed > applied && !p->free_running) {
+		} else if (elapsed > applied + p->behind && !p->free_running) {
 			return -EPIPE;
 		}
-	} else if (elapsed - applied > (int64_t)io->buffer_size && !p->free_running) {
+	} else if (elapsed - applied > (int64_t)io->buffer_size + p->behind &&
+		   !p->free_running) {
 		return -EPIPE;
 	}
 	return (snd_pcm_sframes_t)((uint64_t)elapsed % p->boundary);
@@ -266,7 +268,8 @@ static int cable_cb_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
 }
 
 /* Called by every hw_params too. The only place that tells boundary and thresholds; ioplug itself
- * does not look at stop_threshold. */
+ * does not look at stop_threshold. One above the buffer's size lets a writer be late: what he writes for
+ * frames that are due already is heard by all who read later than he writes. */
 static int cable_cb_sw_params(snd_pcm_ioplug_t *io, snd_pcm_sw_params_t *params)
 {
 	struct pcm_cable *p = io->private_data;
@@ -276,6 +279,7 @@ static int cable_cb_sw_params(snd_pcm_ioplug_t *io, snd_pcm_sw_params_t *params)
 	snd_pcm_sw_params_get_avail_min(params, &p->avail_min);
 	snd_pcm_sw_params_get_stop_threshold(params, &stop);
 	p->free_running = stop >= p->boundary;
+	p->behind = stop > io->buffer_size ? (int64_t)(stop - io->buffer_size) : 0;
 	return 0;
 }
 

@@ -65,7 +65,7 @@ struct shape {
 	snd_pcm_access_t access;
 	int mode;
 	unsigned channels;
-	snd_pcm_uframes_t period, buffer, start, stop; /* start, stop 0: ALSA's own */
+	snd_pcm_uframes_t period, buffer, start, stop; /* start, stop 0: ALSA's own; stop 1: the boundary */
 };
 
 static const struct shape plain = {
@@ -93,7 +93,7 @@ static snd_pcm_t *pcm_make(const char *name, snd_pcm_stream_t stream, struct sha
 	CHECK_INT(snd_pcm_sw_params_get_boundary(sw, &boundary), 0);
 	CHECK_INT(snd_pcm_sw_params_set_start_threshold(pcm, sw, s.start ? s.start : boundary), 0);
 	if (s.stop)
-		CHECK_INT(snd_pcm_sw_params_set_stop_threshold(pcm, sw, boundary), 0);
+		CHECK_INT(snd_pcm_sw_params_set_stop_threshold(pcm, sw, s.stop == 1 ? boundary : s.stop), 0);
 	CHECK_INT(snd_pcm_sw_params_set_avail_min(pcm, sw, s.period), 0);
 	CHECK_INT(snd_pcm_sw_params(pcm, sw), 0);
 	return pcm;
@@ -473,6 +473,39 @@ static void test_free_running(void)
 	snd_pcm_close(r);
 }
 
+/* stop_threshold above the buffer's size: so late a writer may be. He writes what was due meanwhile, and a
+ * reader who was as late hears every frame of it; later still, and it is an xrun. */
+static void test_late_writer(void)
+{
+	struct shape s = plain;
+	static int16_t in[9600], out[9600];
+	size_t at = 0;
+	snd_pcm_t *w, *r;
+
+	fill_random(in, 9600, 11);
+	s.stop = s.buffer + 4800;
+	s.mode = SND_PCM_NONBLOCK;
+	w = pcm_make("own:late", SND_PCM_STREAM_PLAYBACK, s);
+	s.stop = 0;
+	r = pcm_make("own:late", SND_PCM_STREAM_CAPTURE, s);
+	CHECK_INT(snd_pcm_start(r), 0);
+	CHECK_INT(snd_pcm_writei(w, in, 480), 480);
+	CHECK_INT(snd_pcm_start(w), 0);
+	test_sleep_ms(40); /* 30 ms after it ran dry */
+	CHECK(snd_pcm_avail(w) >= (snd_pcm_sframes_t)s.buffer + 1440);
+	CHECK_INT(snd_pcm_writei(w, in + 480, 4800), 4800);
+	test_sleep_ms(40);
+	CHECK(snd_pcm_readi(r, out, 3840) == 3840);
+	while (at < 3840 && out[at] == 0)
+		at++;
+	CHECK(at < 480);
+	CHECK(memcmp(out + at, in, (3840 - at) * sizeof(*in)) == 0);
+	test_sleep_ms(300);
+	CHECK_INT(snd_pcm_avail(w), -EPIPE);
+	snd_pcm_close(w);
+	snd_pcm_close(r);
+}
+
 static void test_forward_and_rewind(void)
 {
 	struct shape s = plain;
@@ -629,6 +662,7 @@ int main(void)
 	UNIT(test_drain);
 	UNIT(test_xruns_are_seen);
 	UNIT(test_free_running);
+	UNIT(test_late_writer);
 	UNIT(test_forward_and_rewind);
 	UNIT(test_truncated_is_nodev);
 	UNIT(test_removed_is_nodev);
