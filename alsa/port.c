@@ -20,6 +20,7 @@
 #define DEFAULT_LEAD         192
 #define DEFAULT_LEAD_MAX     960
 #define DEFAULT_BACKLOG      2400
+#define LATE_FRAMES          1440 /* 30 ms */
 #define CREATE_KEY           "defaults.pcm.cable.create"
 
 /* alsa-lib explains a failed open by printing to stderr, from deep inside and mostly best in its
@@ -86,6 +87,7 @@ int port_create(struct port **out, const struct port_params *params)
 	p->lead_floor_frames = p->params.lead_frames;
 	atomic_store(&p->counters.lead, p->lead_frames);
 	p->next_attempt_ns = INT64_MIN;
+	p->lead_grown_ns = p->late_ns[0] = p->late_ns[1] = PORT_LONG_AGO_NS;
 	p->backoff_ns = BACKOFF_MIN_NS;
 	*out = p;
 	return 0;
@@ -143,6 +145,7 @@ void port_stats(const struct port *p, struct port_stats *out)
 			atomic_load_explicit(&p->counters.open_failures, memory_order_relaxed),
 		.silence_frames = atomic_load_explicit(&p->counters.silence, memory_order_relaxed),
 		.dropped_frames = atomic_load_explicit(&p->counters.dropped, memory_order_relaxed),
+		.late_frames = atomic_load_explicit(&p->counters.late, memory_order_relaxed),
 		.lead_frames = atomic_load_explicit(&p->counters.lead, memory_order_relaxed),
 	};
 }
@@ -261,6 +264,15 @@ static int set_hw_params(struct port *p)
 	return 0;
 }
 
+/* Programs at both ends, as on the cable: each takes what is there when it comes. */
+static bool has_no_card(struct port *p)
+{
+	snd_pcm_info_t *info;
+
+	snd_pcm_info_alloca(&info);
+	return snd_pcm_info(p->pcm, info) >= 0 && snd_pcm_info_get_card(info) < 0;
+}
+
 static int set_sw_params(struct port *p)
 {
 	snd_pcm_sw_params_t *sw;
@@ -276,6 +288,9 @@ static int set_sw_params(struct port *p)
 		err = snd_pcm_sw_params_set_start_threshold(p->pcm, sw, boundary);
 	if (err >= 0)
 		err = snd_pcm_sw_params_set_avail_min(p->pcm, sw, port_period_frames(p));
+	/* When a whole machine stands still for a while, nobody has missed what is written late. */
+	if (err >= 0 && p->params.direction == PORT_PLAYBACK && has_no_card(p))
+		err = snd_pcm_sw_params_set_stop_threshold(p->pcm, sw, p->buffer_frames + LATE_FRAMES);
 	if (err < 0)
 		return err;
 	/* A bare snd-aloop repeats 4 ms of old ring content at an underrun unless the ring is

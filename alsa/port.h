@@ -55,8 +55,10 @@ struct port_params {
 	 * longer than wanted the lead is at least that period, because its position only moves
 	 * in steps. */
 	unsigned lead_frames;
-	/* Playback: after an xrun the lead grows by 2 ms, up to this, and shrinks again by 1 ms
-	 * each 30 s without one. 0 means 960 (20 ms); equal to lead_frames: never. */
+	/* Playback: after an xrun the lead grows, up to this: by what was missing, but by 2 ms if it was
+	 * less, or so much that no lead would have helped. It stays so for a minute, or twice as long as
+	 * after the xrun before if that is not 10 minutes ago (8 minutes at most), and then shrinks by
+	 * 1 ms each 30 s. 0 means 960 (20 ms); equal to lead_frames: never. */
 	unsigned lead_max_frames;
 	/* Capture: more than this unread is dropped down to one period, newest kept, so that
 	 * delay never grows. 0 means 2400 (50 ms). */
@@ -73,6 +75,7 @@ struct port_stats {
 	uint64_t reopens;        /* successful opens after the first */
 	uint64_t open_failures;  /* failed attempts to open */
 	uint64_t silence_frames; /* playback: filled in anew after an xrun */
+	uint64_t late_frames;    /* playback: due before they were written, without an xrun: port_due() */
 	uint64_t dropped_frames; /* capture: backlog thrown away; playback: did not fit */
 	unsigned lead_frames;    /* playback: the lead in force now */
 };
@@ -135,7 +138,10 @@ void port_stop(struct port *port);
 void port_check(struct port *port, int64_t now_ns);
 
 /* Playback. How many frames to write now, a multiple of block_frames: normally one block for
- * each tick of that length, 0 when enough is queued, more when ticks were missed. It works the
+ * each tick of that length, 0 when enough is queued, more when ticks were missed, up to 8. Where no card
+ * is behind the name, being late by up to 30 ms is no xrun: the frames missed are written all the same,
+ * and who has not read yet, as after a standstill of the whole machine, misses nothing. The lead grows
+ * only when that happens three times within 20 s. It works the
  * same while the device is away (against now_ns), so the owner's media time never stops.
  * 0 while not started. */
 size_t port_due(struct port *port, size_t block_frames, int64_t now_ns);

@@ -10,7 +10,8 @@
 #include <alsa/asoundlib.h>
 #include <stdatomic.h>
 
-#define PORT_ERROR_MAX 512
+#define PORT_ERROR_MAX   512
+#define PORT_LONG_AGO_NS (INT64_MIN / 2)
 
 struct port {
 	char *name;
@@ -37,7 +38,11 @@ struct port {
 	bool running;           /* the device is started */
 	bool after_xrun;        /* the lead to be written is a repair, not a start */
 	unsigned lead_frames;   /* in force; also read by any thread through counters.lead */
-	int64_t lead_change_ns; /* last xrun or last shrinking */
+	int64_t lead_grown_ns, lead_hold_ns; /* when last, and for how long at least */
+	int64_t lead_shrink_ns; /* when it shrinks next, if nothing happens before */
+	int64_t dry_at_ns;      /* when what is queued will have been played */
+	int64_t late_frames;    /* due and not written yet, as counted */
+	int64_t late_ns[2];     /* the last two times that it was so */
 	/* While the device is away playback is paced against the clock: */
 	int64_t pace_start_ns;
 	int64_t pace_frames;
@@ -46,7 +51,7 @@ struct port {
 	/* written by the media side (reopens and open_failures: opener), read by any thread */
 	struct {
 		_Atomic uint64_t frames, xruns, suspends, losses, reopens, open_failures, silence,
-			dropped;
+			dropped, late;
 		_Atomic unsigned lead;
 	} counters;
 };

@@ -17,6 +17,7 @@ void port_write_state(struct json_writer *w, const char *name, const struct port
 	json_w_int(w, "channels", port_channels(port));
 	json_w_int(w, "frames", (int64_t)stats.frames);
 	json_w_int(w, "xruns", (int64_t)stats.xruns);
+	json_w_int(w, "late_frames", (int64_t)stats.late_frames);
 	json_w_int(w, "losses", (int64_t)stats.losses);
 	json_w_int(w, "silence_frames", (int64_t)stats.silence_frames);
 	json_w_int(w, "dropped_frames", (int64_t)stats.dropped_frames);

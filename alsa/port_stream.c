@@ -16,15 +16,25 @@
 
 #define LEAD_GROWTH_FRAMES 96
 #define LEAD_SHRINK_FRAMES 48
-#define LEAD_SHRINK_NS     30000000000LL
-#define DUE_BLOCKS_MAX     4
+#define SECOND             1000000000LL
+#define LEAD_SHRINK_NS     (30 * SECOND)
+#define LEAD_HOLD_NS       (60 * SECOND) /* an xrun is remembered for so long, then for twice as long */
+#define LEAD_HOLD_MAX_NS   (480 * SECOND)
+#define LEAD_FORGET_NS     (600 * SECOND)
+#define LATE_TWICE_NS      (20 * SECOND) /* late a third time within this is a habit */
+#define DUE_BLOCKS_MAX     8
 
 static int64_t frames_between(int64_t from_ns, int64_t to_ns)
 {
 	return (to_ns - from_ns) * 3 / 62500; /* 48000 / 1e9 */
 }
 
-static void set_lead(struct port *p, unsigned frames, int64_t now_ns)
+static int64_t nanoseconds_of(int64_t frames)
+{
+	return frames * 62500 / 3;
+}
+
+static void set_lead(struct port *p, unsigned frames)
 {
 	unsigned most = p->params.lead_max_frames;
 
@@ -35,8 +45,28 @@ static void set_lead(struct port *p, unsigned frames, int64_t now_ns)
 	if (frames < p->lead_floor_frames)
 		frames = p->lead_floor_frames;
 	p->lead_frames = frames;
-	p->lead_change_ns = now_ns;
 	atomic_store_explicit(&p->counters.lead, frames, memory_order_relaxed);
+}
+
+/* missing: what more would have been needed. Where no lead could have helped, it is not asked to. */
+static void lead_grow(struct port *p, int64_t missing, int64_t now_ns)
+{
+	if (missing < LEAD_GROWTH_FRAMES || p->lead_frames + missing > p->params.lead_max_frames)
+		missing = LEAD_GROWTH_FRAMES;
+	set_lead(p, p->lead_frames + (unsigned)missing);
+	p->lead_hold_ns = now_ns - p->lead_grown_ns < LEAD_FORGET_NS ? 2 * p->lead_hold_ns : LEAD_HOLD_NS;
+	if (p->lead_hold_ns > LEAD_HOLD_MAX_NS)
+		p->lead_hold_ns = LEAD_HOLD_MAX_NS;
+	p->lead_grown_ns = now_ns;
+	p->lead_shrink_ns = now_ns + p->lead_hold_ns;
+}
+
+static void lead_shrink(struct port *p, int64_t now_ns)
+{
+	if (p->lead_frames <= p->lead_floor_frames || now_ns < p->lead_shrink_ns)
+		return;
+	set_lead(p, p->lead_frames - LEAD_SHRINK_FRAMES);
+	p->lead_shrink_ns = now_ns + LEAD_SHRINK_NS;
 }
 
 static void pace_from(struct port *p, int64_t now_ns)
@@ -83,7 +113,7 @@ static bool recover(struct port *p, int err, int64_t now_ns)
 		return false;
 	}
 	if (xrun && p->params.direction == PORT_PLAYBACK) {
-		set_lead(p, p->lead_frames + LEAD_GROWTH_FRAMES, now_ns);
+		lead_grow(p, frames_between(p->dry_at_ns, now_ns), now_ns);
 		p->after_xrun = true;
 	}
 	return true;
@@ -138,7 +168,8 @@ void port_start(struct port *p, int64_t now_ns)
 	p->wanted = true;
 	p->after_xrun = false;
 	pace_from(p, now_ns);
-	set_lead(p, p->lead_floor_frames, now_ns);
+	set_lead(p, p->lead_floor_frames);
+	p->late_frames = 0;
 	if (p->params.direction == PORT_CAPTURE && port_is_open(p))
 		capture_start(p, now_ns);
 }
@@ -173,17 +204,36 @@ static int64_t queued(struct port *p, int64_t now_ns)
 	return (int64_t)p->lead_frames + p->pace_frames - frames_between(p->pace_start_ns, now_ns);
 }
 
+/* The device plays on, and `missed` frames of what it should have had were not there. */
+static void note_late(struct port *p, int64_t missed, int64_t now_ns)
+{
+	if (missed > p->late_frames)
+		port_count(&p->counters.late, (uint64_t)(missed - p->late_frames));
+	if (missed > 0 && p->late_frames == 0) {
+		bool habit = now_ns - p->late_ns[1] < LATE_TWICE_NS;
+
+		if (habit)
+			lead_grow(p, missed, now_ns);
+		/* then a new count begins */
+		p->late_ns[1] = habit ? PORT_LONG_AGO_NS : p->late_ns[0];
+		p->late_ns[0] = habit ? PORT_LONG_AGO_NS : now_ns;
+	}
+	p->late_frames = missed;
+}
+
 size_t port_due(struct port *p, size_t block_frames, int64_t now_ns)
 {
 	int64_t have, block = (int64_t)block_frames, lead, blocks;
 
 	if (!p->wanted || p->params.direction != PORT_PLAYBACK || block <= 0)
 		return 0;
-	if (p->lead_frames > p->lead_floor_frames && now_ns - p->lead_change_ns >= LEAD_SHRINK_NS)
-		set_lead(p, p->lead_frames - LEAD_SHRINK_FRAMES, now_ns);
+	lead_shrink(p, now_ns);
 	have = queued(p, now_ns);
+	if (port_is_open(p))
+		note_late(p, have < 0 ? -have : 0, now_ns);
+	p->dry_at_ns = now_ns + nanoseconds_of(have);
 	lead = p->lead_frames;
-	if (have + DUE_BLOCKS_MAX * block < lead) { /* only without a device: let go of what is past */
+	if (have + DUE_BLOCKS_MAX * block < lead && !port_is_open(p)) { /* let go of what is past */
 		pace_from(p, now_ns);
 		have = lead;
 	}
@@ -225,7 +275,7 @@ static int playback_start(struct port *p, const int16_t *frames, size_t n, int64
 
 	if (!ensure_prepared(p, now_ns))
 		return -ENODEV;
-	set_lead(p, p->lead_frames, now_ns); /* a reopened device may have other limits */
+	set_lead(p, p->lead_frames); /* a reopened device may have other limits */
 	left = p->lead_frames;
 	if (p->after_xrun)
 		port_count(&p->counters.silence, left);
@@ -243,6 +293,7 @@ static int playback_start(struct port *p, const int16_t *frames, size_t n, int64
 		return err;
 	p->running = true;
 	p->after_xrun = false;
+	p->dry_at_ns = now_ns + nanoseconds_of(p->lead_frames);
 	return 0;
 }
 
@@ -257,8 +308,10 @@ int port_write(struct port *p, const int16_t *frames, size_t n, int64_t now_ns)
 	for (int attempts = 0; attempts < 2 && port_is_open(p); attempts++) {
 		err = p->running ? device_write(p, frames, n)
 				 : playback_start(p, frames, n, now_ns);
-		if (err == 0)
+		if (err == 0) {
+			p->dry_at_ns += nanoseconds_of((int64_t)n);
 			return 0;
+		}
 		if (port_is_open(p))
 			recover(p, err, now_ns);
 	}
