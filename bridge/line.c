@@ -22,11 +22,12 @@
 #define OUT_PIECE   960
 #define RING        8192 /* frames of the others' voices; a power of two */
 #define RING_SPARE  1440 /* more than this unread besides what is due, and the oldest are left out */
-#define BLOCKS_MAX  8    /* of one tick; port_due() asks for no more after a standstill */
+#define BLOCKS_MAX  8    /* of one tick; port_due() asks for no more */
 #define FADE_FRAMES LINE_BLOCK_FRAMES
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
+#define LATE_NS       (3 * NS_PER_MS) /* so late comes no tick on a machine that has not stood still */
 #define HEAD_SAMPLES  (G711_RATE_HZ / 1000 * 2) /* of a stream's first frame: silence, see leg_resume() */
 #define AHEAD_NS      (NS_PER_MS / 2)
 #define AHEAD_TICKS   8
@@ -86,6 +87,7 @@ struct line {
 	struct pace pace;
 	float in[OUT_MAX];
 	int64_t last_tick_ns;
+	bool reads_next; /* not at this tick */
 	struct line_stats stats;
 	struct line_budget budget;
 	struct stage_turn stamp_phone, stamp_discord;
@@ -265,16 +267,13 @@ static void skip_unheard(struct line *line, int64_t gap_ns)
 	}
 }
 
-/*
- * Nominal times are ahead of all wake-ups, as after one that came late and was taken for the rule: sound
- * that has not come yet would be asked for in every block.
- */
-static void set_back(struct line *line, int64_t by_ns)
+/* Sets nominal times on, or back; nothing is left out for it, and nothing comes twice. */
+static void times_shift(struct line *line, int64_t by_ns)
 {
-	line->pull_ns -= by_ns;
+	line->pull_ns += by_ns;
 	for (struct leg *leg = line->legs; leg; leg = leg->next)
 		if (leg->active)
-			playout_shift(leg->playout, -by_ns);
+			playout_shift(leg->playout, by_ns);
 }
 
 /*
@@ -300,22 +299,29 @@ static void follow_the_clock(struct line *line, int64_t wake_ns)
 		line->ahead_ticks = 0;
 		return;
 	}
-	/* a device that is away loses time without an xrun: what stays behind for a while is lost */
 	if (error < line->behind_ns)
 		line->behind_ns = error;
 	if (ran_dry || ++line->behind_ticks >= BEHIND_TICKS) {
-		int64_t gap_ns = ran_dry ? error : line->behind_ns;
+		/* The ticks that were missed, not how late this one is: the next comes when it should. */
+		int64_t gap_ns = ran_dry ? error / LINE_TICK_NS * LINE_TICK_NS : line->behind_ns;
 
 		if (gap_ns >= GAP_NS) {
-			skip_unheard(line, gap_ns);
+			/* a block or two less than there were ticks, as when a lead has shrunk, are no
+			 * reason to leave sound out: playout makes up for them unheard */
+			if (!ran_dry && gap_ns <= 2 * LINE_TICK_NS)
+				times_shift(line, gap_ns);
+			else
+				skip_unheard(line, gap_ns);
 			error -= gap_ns;
 		}
 		line->behind_ns = INT64_MAX;
 		line->behind_ticks = 0;
 	}
+	/* Ahead of all wake-ups, as after one that came late and was taken for the rule: sound that has
+	 * not come yet would be asked for in every block. */
 	if (++line->ahead_ticks >= AHEAD_TICKS) {
 		if (line->ahead_ns <= -AHEAD_NS) {
-			set_back(line, -line->ahead_ns);
+			times_shift(line, line->ahead_ns);
 			error -= line->ahead_ns;
 		}
 		line->ahead_ns = INT64_MIN;
@@ -532,6 +538,7 @@ bool line_tick(struct line *line, int64_t now_ns)
 			line->behind_ticks = 0;
 			line->last_tick_ns = now_ns;
 			line->read = line->written;
+			line->reads_next = false;
 			line->running = true;
 		}
 	} else if (line->running && line->linger-- == 0) {
@@ -543,12 +550,16 @@ bool line_tick(struct line *line, int64_t now_ns)
 		sweep(line);
 		return false;
 	}
+	/* Where the whole machine has stood still, those who write what we read are about to wake up as well,
+	 * and write what they owe (port.h). A tick later it is there. */
+	line->reads_next = !line->reads_next && now_ns - line->last_tick_ns >= LINE_TICK_NS + LATE_NS;
 	line->stats.ticks++;
 	if (now_ns - line->last_tick_ns > 2 * LINE_TICK_NS)
 		line->stats.late_ticks++;
 	line->last_tick_ns = now_ns;
 	write_phone(line, now_ns);
-	read_discord(line, now_ns);
+	if (!line->reads_next)
+		read_discord(line, now_ns);
 	sweep(line);
 	return true;
 }

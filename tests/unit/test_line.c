@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_line.c - a line in simulated time: its PCMs are not there (nothing opens them), so what is
- * shown is what callers hear of each other, and what they get while they wait.
+ * shown is what callers hear of each other, and what they get while they wait. But for what happens
+ * when they run dry: that is on a cable, in real time.
  */
 #include "bridge/line.h"
+#include "tests/unit/cable_env.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <time.h>
 
 #define MS     INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
@@ -202,11 +205,38 @@ static void test_standstill(void)
 	int64_t before = a->heard_count;
 
 	now += 500 * MS;
-	run_ms(5);
+	run_ms(10);
 	CHECK(a->heard_count - before <= 3 * G711_FRAME_BYTES);
 	before = a->heard_count;
 	run_ms(1000);
 	CHECK_NEAR((double)(a->heard_count - before), 8000, 200);
+}
+
+/*
+ * A tick that comes late by 12 ms: the capture is left to the next one, for which those who write into it
+ * have had time, and the callers' frames are right again within that tick. Late each time: read each
+ * second time.
+ */
+static void test_a_late_tick_does_not_read(void)
+{
+	setup("silence");
+	struct caller *a = join(1013, 0.2);
+
+	run_ms(1000);
+	int64_t before = a->heard_count;
+
+	now += 40 * MS;
+	line_tick(line, now);
+	CHECK_INT(a->heard_count, before);
+	now += 5 * MS;
+	line_tick(line, now);
+	CHECK_NEAR((double)(a->heard_count - before), 45 * 8, 20 * 8);
+	before = a->heard_count;
+	for (int i = 0; i < 50; i++) {
+		now += 10 * MS;
+		line_tick(line, now);
+	}
+	CHECK_NEAR((double)(a->heard_count - before), 500 * 8, 30 * 8);
 }
 
 static void test_ring_while_waiting(void)
@@ -430,6 +460,64 @@ static void test_a_standstill_is_no_drift(void)
 	}
 }
 
+/* Ticks in real time, every 5 ms from *grid_ns on. Returns by how much the latest was late. */
+static int64_t run_real_ms(int64_t *grid_ns, int ms)
+{
+	int64_t worst_ns = 0, end_ns = *grid_ns + ms * MS;
+
+	for (; *grid_ns < end_ns; *grid_ns += LINE_TICK_NS) {
+		struct timespec at = {*grid_ns / SECOND, *grid_ns % SECOND};
+
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+		now = test_now_ns();
+		worst_ns = now - *grid_ns > worst_ns ? now - *grid_ns : worst_ns;
+		for (int i = 0; i < callers; i++)
+			while (caller[i].next_ns <= now)
+				speak(&caller[i]);
+		line_tick(line, now);
+	}
+	return worst_ns;
+}
+
+/*
+ * One tick comes 42.5 ms late, and "phone" has run dry. What the callers said in the 40 ms whose ticks are
+ * missing is left out. The 2.5 ms are not: the next tick comes when it should, and what was left out too
+ * much would have to be made up then.
+ */
+static void test_an_xrun_leaves_out_whole_ticks(void)
+{
+	for (int run = 0; run < 4; run++) {
+		struct leg_stats before, after;
+		struct line_stats stats;
+		struct port_stats phone;
+		int64_t worst_ns;
+
+		setup("silence");
+		CHECK_INT(port_open(line_phone(line), test_now_ns()), 0);
+		CHECK_INT(port_open(line_discord(line), test_now_ns()), 0);
+		int64_t grid_ns = now = test_now_ns();
+		struct caller *a = join(313, 0.2);
+
+		worst_ns = run_real_ms(&grid_ns, 500);
+		leg_stats(a->leg, &before);
+		grid_ns += 42500000;
+		worst_ns += run_real_ms(&grid_ns, 5);
+		grid_ns -= 2500000;
+		worst_ns += run_real_ms(&grid_ns, 200);
+		if (worst_ns > 2 * MS)
+			continue;
+		leg_stats(a->leg, &after);
+		line_stats(line, &stats);
+		port_stats(line_phone(line), &phone);
+		CHECK_INT(phone.xruns, 1);
+		CHECK_INT(stats.unheard_frames, 1920);
+		CHECK_INT(after.playout.splices - before.playout.splices, 0);
+		CHECK_INT(after.playout.concealed - before.playout.concealed, 0);
+		return;
+	}
+	SKIP("the machine was too busy for ticks of 5 ms");
+}
+
 /* The shares of the delay that a line stamps, each where it can be told from outside what it must be. */
 static void test_budget(void)
 {
@@ -468,11 +556,13 @@ static void test_many_legs(void)
 
 int main(void)
 {
+	cable_env_setup(NULL);
 	UNIT(test_alone_hears_exact_silence);
 	UNIT(test_n_minus_one);
 	UNIT(test_real_time);
 	UNIT(test_frames_keep_their_ticks);
 	UNIT(test_standstill);
+	UNIT(test_a_late_tick_does_not_read);
 	UNIT(test_ring_while_waiting);
 	UNIT(test_callers_hear_each_other_while_waiting);
 	UNIT(test_echo_while_waiting);
@@ -483,6 +573,7 @@ int main(void)
 	UNIT(test_speech_level);
 	UNIT(test_a_late_first_tick_is_forgotten);
 	UNIT(test_a_standstill_is_no_drift);
+	UNIT(test_an_xrun_leaves_out_whole_ticks);
 	UNIT(test_budget);
 	UNIT(test_many_legs);
 	setup("silence");

@@ -331,12 +331,38 @@ static void test_people_come_and_go(void)
 	line_end();
 }
 
+/*
+ * Woken much too late for what was to be read: once, it is read a millisecond later, when those who write
+ * it have woken up too. Late again, it is read.
+ */
+static void test_late_is_read_later(void)
+{
+	int64_t now_ns, next_ns;
+
+	line_begin();
+	now_ns = clock_mono_ns();
+	next_ns = media_line_step(L.line, now_ns);
+	for (int i = 0; i < 4; i++) {
+		CHECK_INT(next_ns - now_ns, 20 * NS_PER_MS); /* nothing is said: a whole frame */
+		now_ns = next_ns + 2 * NS_PER_MS;
+		next_ns = media_line_step(L.line, now_ns);
+		CHECK_INT(next_ns - now_ns, 20 * NS_PER_MS);
+		now_ns = next_ns + 3 * NS_PER_MS;
+		next_ns = media_line_step(L.line, now_ns);
+		CHECK_INT(next_ns - now_ns, NS_PER_MS);
+		now_ns = next_ns + (i % 2) * 20 * NS_PER_MS;
+		next_ns = media_line_step(L.line, now_ns);
+	}
+	line_end();
+}
+
 int main(void)
 {
 	cable_env_setup(CONF);
 	UNIT(test_decoders_follow_the_port);
 	UNIT(test_decoders_are_bounded);
 	UNIT(test_people_come_and_go);
+	UNIT(test_late_is_read_later);
 	UNIT(test_a_voice_that_comes_back);
 	return unit_done();
 }
