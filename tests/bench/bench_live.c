@@ -69,22 +69,100 @@ static void log_state(void)
 	}
 }
 
-static double xruns_in(const char *socket, const char *array, const char *a, const char *b)
+static double ports_count(const char *socket, const char *array, const char *a, const char *b, const char *what)
 {
 	int status;
 	cJSON *state = world_api(&W, socket, "GET", "/v1/state", &status);
 	const cJSON *line = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(state, array), 0);
-	double n = field(cJSON_GetObjectItemCaseSensitive(line, a), "xruns") +
-		   field(cJSON_GetObjectItemCaseSensitive(line, b), "xruns");
+	double n = field(cJSON_GetObjectItemCaseSensitive(line, a), what) +
+		   field(cJSON_GetObjectItemCaseSensitive(line, b), what);
 	cJSON_Delete(state);
 	return n;
 }
 
-/* How often a process was kept from its PCMs for so long that they ran dry: on a quiet machine never. */
+static double all_ports_count(const char *what)
+{
+	return ports_count("bridge", "sound", "phone", "discord", what) +
+	       ports_count("discord", "media", "capture", "playback", what);
+}
+
+/* How often a process was kept from its PCMs for so long that they ran dry: on a quiet machine never. And what
+ * was due before it was written, without that. */
 static double xruns(void)
 {
-	return xruns_in("bridge", "sound", "phone", "discord") +
-	       xruns_in("discord", "media", "capture", "playback");
+	return all_ports_count("xruns");
+}
+
+static double late_ms(void)
+{
+	return all_ports_count("late_frames") / 48;
+}
+
+/* What either process counts of sound that was not what was said, in one line: */
+static void oddities(char *out, size_t size)
+{
+	static const char *const of_line[] = {"late_ticks", "unheard_frames", "silence_frames", "skipped_frames"};
+	static const char *const of_call_[] = {"late", "concealed_frames", "dropped_frames", "splices"};
+	static const char *const of_media[] = {"lost", "late", "concealed_frames"};
+	static const char *const of_port[] = {"xruns", "silence_frames", "late_frames", "lead_frames"};
+	static const char *const ports[][2] = {{"phone", "discord"}, {"capture", "playback"}};
+	size_t at = 0;
+	for (int i = 0; i < 2; i++) {
+		int status;
+		cJSON *state = world_api(&W, i ? "discord" : "bridge", "GET", "/v1/state", &status);
+		const cJSON *line = cJSON_GetArrayItem(
+			cJSON_GetObjectItemCaseSensitive(state, i ? "media" : "sound"), 0);
+		const cJSON *call = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(line, "calls"), 0);
+#define SHOW(from, names) \
+	for (size_t name_i = 0; name_i < sizeof(names) / sizeof *(names) && at < size; name_i++) \
+		at += (size_t)snprintf(out + at, size - at, " %s %.0f", (names)[name_i], field(from, (names)[name_i]))
+		for (int k = 0; k < 2 && at < size; k++) {
+			const cJSON *port = cJSON_GetObjectItemCaseSensitive(line, ports[i][k]);
+			at += (size_t)snprintf(out + at, size - at, "%s %s:", k || i ? ";" : "", ports[i][k]);
+			SHOW(port, of_port);
+		}
+		if (i)
+			SHOW(line, of_media);
+		else {
+			SHOW(line, of_line);
+			SHOW(call, of_call_);
+		}
+#undef SHOW
+		cJSON_Delete(state);
+	}
+}
+
+/* All processes stand still at once, as those of a virtual machine do, and go on in any order. */
+static void stand_still(int ms)
+{
+	pid_t all[] = {W.bridge.pid, W.bot.pid, simulator_pid(W.phone), simulator_pid(W.discord)};
+	for (int i = 0; i < 4; i++)
+		kill(all[i], SIGSTOP);
+	fprintf(stderr, "%.3f s: still for %d ms\n", (double)harness_now_ns() * 1e-9, ms);
+	harness_sleep_ms(ms);
+	for (int i = 3; i >= 0; i--) {
+		int other = rand() % (i + 1);
+		kill(all[other], SIGCONT);
+		all[other] = all[i];
+	}
+}
+
+/* Each second for so long: to stderr, when something has changed. */
+static void oddities_watch(int seconds)
+{
+	char now[1024], before[1024] = "";
+	int64_t start = harness_now_ns();
+	int still_ms = setting("BENCH_STILL_MS", 0);
+	for (int i = 1; i <= seconds; i++) {
+		int64_t left = start + i * INT64_C(1000000000) - harness_now_ns();
+		harness_sleep_ms(left > 0 ? (int)(left / 1000000) : 0);
+		oddities(now, sizeof now);
+		if (strcmp(now, before))
+			fprintf(stderr, "%.3f s:%s\n", (double)harness_now_ns() * 1e-9, now);
+		strcpy(before, now);
+		if (still_ms && i % 3 == 0)
+			stand_still(5 + rand() % (still_ms - 4));
+	}
 }
 
 /* ---- delay --------------------------------------------------------------------------------- */
@@ -293,23 +371,45 @@ static void quality(void)
 
 /* ---- drift --------------------------------------------------------------------------------- */
 
+/* A gap is heard some time after what made it: sound on its way is in queues for less than this. */
+#define GAP_AFTER_NS 150e6
+
+/* Each gap to stderr, with the time; and how many came with a standstill of the machine. */
+static void gaps_place(const char *group, const char *way, const struct signal_gaps *g, const double *at_ns,
+		       const struct stall_watch *watch)
+{
+	unsigned with = 0;
+	for (size_t i = 0; i < g->count && i < sizeof g->first / sizeof *g->first; i++) {
+		double stood = (double)stall_watch_at(watch, (int64_t)at_ns[i], (int64_t)GAP_AFTER_NS);
+		with += stood > 0;
+		fprintf(stderr, "%.3f s: %s: gap of %.0f ms, %.0f dB; stood still for %.1f ms\n", at_ns[i] * 1e-9, way,
+			g->first[i].length_s * 1e3, g->first[i].residual_db, stood * 1e-6);
+	}
+	BENCH_NOTE(group, with, "", "%s: of them within %.0f ms of a standstill of the machine", way,
+		   GAP_AFTER_NS * 1e-6);
+}
+
 static void gaps_of(const char *group, const char *way, struct track *t, double from_ns, double seconds,
-		    double hz)
+		    double hz, const struct stall_watch *watch)
 {
 	struct signal_gaps g;
+	double at_ns[sizeof g.first / sizeof *g.first];
 	size_t from = (size_t)track_sample(t, from_ns), n = (size_t)(seconds * t->wav.rate);
 	if (from + n > t->wav.frames)
 		n = t->wav.frames > from ? t->wav.frames - from : 0;
 	signal_find_gaps(&g, t->wav.samples + from, n, t->wav.rate, hz);
 	BENCH_ROW(group, (double)g.count, "", "0", g.count == 0, "%s: gaps in %.0f s", way,
 		  (double)n / t->wav.rate);
+	for (size_t i = 0; i < g.count && i < sizeof at_ns / sizeof *at_ns; i++)
+		at_ns[i] = track_time_ns(t, (double)from + g.first[i].at_s * t->wav.rate);
+	gaps_place(group, way, &g, at_ns, watch);
 	BENCH_NOTE(group, (g.hz / hz - 1) * 1e6, "ppm", "%s: pitch (the far clock's own)", way);
 	BENCH_NOTE(group, g.residual_db, "dB", "%s: all that is not the tone", way);
 }
 
 static void drift(int seconds)
 {
-	struct stall_watch watch;
+	static struct stall_watch watch;
 	struct track t;
 	char group[64];
 	snprintf(group, sizeof group, "live: caller +300 ppm, speaker -300 ppm");
@@ -325,7 +425,7 @@ static void drift(int seconds)
 		harness_sleep_ms(1000);
 	}
 	stall_watch_start(&watch);
-	double low = 1e9, high = -1e9, sum = 0, sum2 = 0, dry = xruns();
+	double low = 1e9, high = -1e9, sum = 0, sum2 = 0, dry = xruns(), late = late_ms();
 	int n = 0;
 	for (; n < seconds; n++) {
 		double queue = of_call("twilio_queue_ms"), ppm = of_call("ppm");
@@ -338,6 +438,7 @@ static void drift(int seconds)
 		harness_sleep_ms(1000);
 	}
 	dry = xruns() - dry;
+	late = late_ms() - late;
 	call_down(&W, "drift");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
 	double mean = sum / n, sd = sqrt(fmax(0, sum2 / n - mean * mean));
@@ -345,12 +446,13 @@ static void drift(int seconds)
 	BENCH_ROW(group, sd, "ppm", "<= 15", sd <= 15, "rate found for the caller, standard deviation");
 	BENCH_ROW(group, high - low, "ms", "<= 5", high - low <= 5, "Twilio's queue by marks, range");
 	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
+	BENCH_NOTE(group, late, "ms", "written later than due, to readers that were late too");
 	stall_watch_end(&watch, group);
 	member_recorded(&W, "ann", "drift", &t);
-	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER);
+	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER, &watch);
 	track_free(&t);
 	track_load(&t, world_file(&W, "rec/drift.0"), "heard");
-	gaps_of(group, "Discord to phone", &t, from_ns, seconds, MEMBER);
+	gaps_of(group, "Discord to phone", &t, from_ns, seconds, MEMBER, &watch);
 	track_free(&t);
 }
 
@@ -417,7 +519,7 @@ static void cost_calls(int calls)
 static void soak(int seconds)
 {
 	struct process tap, into;
-	struct stall_watch watch;
+	static struct stall_watch watch;
 	struct track t;
 	struct signal_gaps g;
 	struct wav w;
@@ -435,17 +537,22 @@ static void soak(int seconds)
 	call_up(&W, 0, "soak", "null", true, "\"ppm\":80,\"jitter_ms\":10,\"seed\":5");
 	simulator_ask(W.discord, "impair", "\"direction\":\"out\",\"jitter_ms\":10,\"seed\":9");
 	call_settle(&W, "soak", "{\"tone\":1013}", "ann", "{\"tone\":617}", "\"ppm\":-80");
+	double tap_ns = (double)harness_now_ns();
 	tool_start(&W, &tap, (const char *[]){"arecord", "-q", "-D", "phone", "-f", "S16_LE", "-r", "48000",
 					      world_file(&W, "tap.wav"), NULL});
 	tool_start(&W, &into, (const char *[]){"aplay", "-q", "-D", "discord", world_file(&W, "into.wav"),
 					       NULL});
 	harness_sleep_ms(SETTLE_S * 1000);
-	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end, dry = xruns();
+	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end, dry = xruns(), late = late_ms();
 	stall_watch_start(&watch);
 	call_budget(&W, false, &out, &in);
-	struct usage u = use_for(seconds);
+	struct usage_mark mark;
+	usage_start(&mark, W.bridge.pid, W.bot.pid);
+	oddities_watch(seconds);
+	struct usage u = usage_since(&mark);
 	call_budget(&W, false, &out_end, &in_end);
 	dry = xruns() - dry;
+	late = late_ms() - late;
 	log_state();
 	call_down(&W, "soak");
 	simulator_ask(W.discord, "hush", "\"member\":\"ann\"");
@@ -453,21 +560,27 @@ static void soak(int seconds)
 	process_end(&tap, SIGINT, 3000);
 	process_end(&into, SIGTERM, 3000);
 	member_recorded(&W, "ann", "soak", &t);
-	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER);
+	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER, &watch);
 	track_free(&t);
 	if (wav_read(&w, world_file(&W, "tap.wav")) == 0 && w.frames > SETTLE_S * 48000u) {
 		signal_find_gaps(&g, w.samples + SETTLE_S * 48000, w.frames - SETTLE_S * 48000, 48000, CALLER);
 		BENCH_ROW(group, (double)g.count, "", "0", g.count == 0, "arecord -D phone: gaps in %.0f s",
 			  (double)w.frames / 48000 - SETTLE_S);
+		/* it ran from tap_ns on; what it takes to start is below what is looked for */
+		double at_ns[sizeof g.first / sizeof *g.first];
+		for (size_t i = 0; i < g.count && i < sizeof at_ns / sizeof *at_ns; i++)
+			at_ns[i] = tap_ns + (SETTLE_S + g.first[i].at_s) * 1e9;
+		gaps_place(group, "arecord -D phone", &g, at_ns, &watch);
 		wav_free(&w);
 	}
 	/* the caller hears the member and what was injected: both together are looked at */
 	track_load(&t, world_file(&W, "rec/soak.0"), "heard");
-	gaps_of(group, "Discord to phone", &t, from_ns, seconds, MEMBER);
+	gaps_of(group, "Discord to phone", &t, from_ns, seconds, MEMBER, &watch);
 	track_free(&t);
 	BENCH_NOTE(group, (out_end - out) / seconds * 60, "ms/min", "phone to Discord: growth of the delay, by the budget");
 	BENCH_NOTE(group, (in_end - in) / seconds * 60, "ms/min", "Discord to phone: growth of the delay, by the budget");
 	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
+	BENCH_NOTE(group, late, "ms", "written later than due, to readers that were late too");
 	stall_watch_end(&watch, group);
 	BENCH_NOTE(group, u.bridge_ms + u.discord_ms, "ms/s", "CPU of both");
 	BENCH_NOTE(group, u.stolen * 100, "%", "stolen from this machine meanwhile");

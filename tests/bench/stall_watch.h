@@ -13,11 +13,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define STALL_WATCH_CPUS 64
 #define STALL_WATCH_MS   4 /* about what is queued in the cable */
+#define STALL_WATCH_KEPT 4096
 
 struct stall_watch {
 	pthread_t thread[STALL_WATCH_CPUS];
@@ -25,6 +27,9 @@ struct stall_watch {
 	_Atomic bool stop;          /* written by the owner, read by the threads */
 	_Atomic int64_t longest_ns; /* written by the threads, read by the owner; so is the next */
 	_Atomic unsigned count;     /* of those over STALL_WATCH_MS */
+	struct {
+		int64_t from_ns, to_ns; /* what was overslept */
+	} kept[STALL_WATCH_KEPT]; /* each written by one thread, read after the end */
 };
 
 static inline void *stall_watch_run(void *arg)
@@ -44,7 +49,11 @@ static inline void *stall_watch_run(void *arg)
 			if (atomic_compare_exchange_weak(&w->longest_ns, &most, late))
 				break;
 		if (late > STALL_WATCH_MS * INT64_C(1000000)) {
-			w->count++;
+			unsigned i = w->count++;
+			if (i < STALL_WATCH_KEPT) {
+				w->kept[i].from_ns = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+				w->kept[i].to_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+			}
 			t = now; /* one standstill, not all the sleeps that it took */
 		}
 	}
@@ -57,7 +66,7 @@ static inline void stall_watch_start(struct stall_watch *w)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct sched_param rank = {.sched_priority = sched_get_priority_max(SCHED_FIFO)};
 
-	*w = (struct stall_watch){.threads = 0};
+	memset(w, 0, sizeof *w);
 	for (long i = 0; i < cpus && i < STALL_WATCH_CPUS; i++) {
 		pthread_attr_t attr;
 		cpu_set_t set;
@@ -72,6 +81,18 @@ static inline void stall_watch_start(struct stall_watch *w)
 			w->threads++;
 		pthread_attr_destroy(&attr);
 	}
+}
+
+/* Was there a standstill in the `before_ns` before t_ns? Its length, 0 if there was none. */
+static inline int64_t stall_watch_at(const struct stall_watch *w, int64_t t_ns, int64_t before_ns)
+{
+	int64_t longest = 0;
+	for (unsigned i = 0; i < w->count && i < STALL_WATCH_KEPT; i++) {
+		int64_t length = w->kept[i].to_ns - w->kept[i].from_ns;
+		if (w->kept[i].from_ns <= t_ns && w->kept[i].to_ns >= t_ns - before_ns && length > longest)
+			longest = length;
+	}
+	return longest;
 }
 
 /* Ends it, with a row in the table. */

@@ -15,6 +15,12 @@ struct usage {
 	double stolen;                /* share of the machine that others had, 0..1 */
 };
 
+struct usage_mark {
+	pid_t bridge, discord;
+	double bridge_ns, discord_ns, steal, total;
+	int64_t start_ns;
+};
+
 static inline double usage_cpu_ns(pid_t pid)
 {
 	char path[300];
@@ -68,16 +74,28 @@ static inline double usage_stolen(double *total)
 	return v[7];
 }
 
+/* Between these two, of which the second returns what was used a second. */
+static inline void usage_start(struct usage_mark *m, pid_t bridge, pid_t discord)
+{
+	*m = (struct usage_mark){bridge, discord, usage_cpu_ns(bridge), usage_cpu_ns(discord), 0, 0,
+				 harness_now_ns()};
+	m->steal = usage_stolen(&m->total);
+}
+
+static inline struct usage usage_since(const struct usage_mark *m)
+{
+	double t = (double)(harness_now_ns() - m->start_ns) * 1e-9, total, steal = usage_stolen(&total);
+	return (struct usage){(usage_cpu_ns(m->bridge) - m->bridge_ns) * 1e-6 / t,
+			      (usage_cpu_ns(m->discord) - m->discord_ns) * 1e-6 / t,
+			      (steal - m->steal) / (total - m->total + 1e-9)};
+}
+
 static inline struct usage usage_during(pid_t bridge, pid_t discord, double seconds)
 {
-	double t, total[2], steal[2], b = usage_cpu_ns(bridge), d = usage_cpu_ns(discord);
-	int64_t start = harness_now_ns();
-	steal[0] = usage_stolen(&total[0]);
+	struct usage_mark m;
+	usage_start(&m, bridge, discord);
 	harness_sleep_ms((int)(seconds * 1000));
-	t = (double)(harness_now_ns() - start) * 1e-9;
-	steal[1] = usage_stolen(&total[1]);
-	return (struct usage){(usage_cpu_ns(bridge) - b) * 1e-6 / t, (usage_cpu_ns(discord) - d) * 1e-6 / t,
-			      (steal[1] - steal[0]) / (total[1] - total[0] + 1e-9)};
+	return usage_since(&m);
 }
 
 #endif

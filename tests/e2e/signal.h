@@ -82,7 +82,7 @@ struct signal_gaps {
 	double hz;                  /* frequency found */
 	double level_dbfs;          /* peak level of the tone */
 	double residual_db;         /* of the whole outside gaps: -THD+N */
-	struct signal_gap first[64]; /* the first gaps */
+	struct signal_gap first[256]; /* the first gaps */
 };
 
 void signal_find_gaps(struct signal_gaps *out, const float *x, size_t n, unsigned rate, double hz);
