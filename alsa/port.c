@@ -289,7 +289,8 @@ static int set_sw_params(struct port *p)
 	if (err >= 0)
 		err = snd_pcm_sw_params_set_avail_min(p->pcm, sw, port_period_frames(p));
 	/* When a whole machine stands still for a while, nobody has missed what is written late. */
-	if (err >= 0 && p->params.direction == PORT_PLAYBACK && has_no_card(p))
+	p->exact = has_no_card(p);
+	if (err >= 0 && p->params.direction == PORT_PLAYBACK && p->exact)
 		err = snd_pcm_sw_params_set_stop_threshold(p->pcm, sw, p->buffer_frames + LATE_FRAMES);
 	if (err < 0)
 		return err;

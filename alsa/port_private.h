@@ -26,6 +26,7 @@ struct port {
 	 * others by the media side, also while the port is not open (hence atomic) */
 	_Atomic unsigned channels, period_frames;
 	_Atomic unsigned buffer_frames, lead_floor_frames;
+	_Atomic bool exact; /* no card: the position is that of the clock */
 
 	/* opener */
 	char error[PORT_ERROR_MAX];
@@ -40,6 +41,7 @@ struct port {
 	unsigned lead_frames;   /* in force; also read by any thread through counters.lead */
 	int64_t lead_grown_ns, lead_hold_ns; /* when last, and for how long at least */
 	int64_t lead_shrink_ns; /* when it shrinks next, if nothing happens before */
+	int64_t on_time_frames; /* what will be queued at the next tick, if that is not late */
 	int64_t dry_at_ns;      /* when what is queued will have been played */
 	int64_t late_frames;    /* due and not written yet, as counted */
 	int64_t late_ns[2];     /* the last two times that it was so */

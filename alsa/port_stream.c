@@ -7,6 +7,10 @@
  * outside of that a tick gets none or several. So the steps in which a card's position moves, and
  * ticks that come a little late, change nothing, and a device with another clock costs one block
  * in a while, of media time and not of sound: the owner mixes one block less or more.
+ *
+ * Where the position is exact (no card), a tick that comes late shows as a queue that is shorter than it
+ * would have been in time. By that it is told from a tick that was missed: as many blocks as ticks, wherever
+ * in that range the queue is.
  */
 #include "alsa/port_private.h"
 #include "alsa/s16.h"
@@ -205,15 +209,15 @@ static int64_t queued(struct port *p, int64_t now_ns)
 }
 
 /* The device plays on, and `missed` frames of what it should have had were not there. */
-static void note_late(struct port *p, int64_t missed, int64_t now_ns)
+static void note_late(struct port *p, int64_t missed, int64_t block, int64_t now_ns)
 {
 	if (missed > p->late_frames)
 		port_count(&p->counters.late, (uint64_t)(missed - p->late_frames));
 	if (missed > 0 && p->late_frames == 0) {
 		bool habit = now_ns - p->late_ns[1] < LATE_TWICE_NS;
 
-		if (habit)
-			lead_grow(p, missed, now_ns);
+		if (habit) /* less than a whole block would change nothing */
+			lead_grow(p, (missed + block - 1) / block * block, now_ns);
 		/* then a new count begins */
 		p->late_ns[1] = habit ? PORT_LONG_AGO_NS : p->late_ns[0];
 		p->late_ns[0] = habit ? PORT_LONG_AGO_NS : now_ns;
@@ -223,27 +227,34 @@ static void note_late(struct port *p, int64_t missed, int64_t now_ns)
 
 size_t port_due(struct port *p, size_t block_frames, int64_t now_ns)
 {
-	int64_t have, block = (int64_t)block_frames, lead, blocks;
+	int64_t have, block = (int64_t)block_frames, lead, blocks, missed = 0, late = 0;
 
 	if (!p->wanted || p->params.direction != PORT_PLAYBACK || block <= 0)
 		return 0;
 	lead_shrink(p, now_ns);
 	have = queued(p, now_ns);
 	if (port_is_open(p))
-		note_late(p, have < 0 ? -have : 0, now_ns);
+		note_late(p, have < 0 ? -have : 0, block, now_ns);
 	p->dry_at_ns = now_ns + nanoseconds_of(have);
 	lead = p->lead_frames;
 	if (have + DUE_BLOCKS_MAX * block < lead && !port_is_open(p)) { /* let go of what is past */
 		pace_from(p, now_ns);
 		have = lead;
 	}
+	if (p->exact && p->running && have < p->on_time_frames) {
+		missed = (p->on_time_frames - have) / block;
+		late = (p->on_time_frames - have) % block;
+		have = p->on_time_frames;
+	}
 	if (have >= lead + block)
-		return 0;
-	if (have + block > lead)
-		return block_frames;
-	blocks = (lead - have + block - 1) / block;
-	if (blocks < 1)
+		blocks = 0;
+	else if (have + block > lead)
 		blocks = 1;
+	else
+		blocks = (lead - have + block - 1) / block;
+	/* in case the owner's ticks have moved for good, it comes near what is seen */
+	p->on_time_frames = have + (blocks - 1) * block - late / 64;
+	blocks += missed;
 	return (size_t)(blocks > DUE_BLOCKS_MAX ? DUE_BLOCKS_MAX : blocks) * block_frames;
 }
 

@@ -21,7 +21,12 @@
 #define BLOCK_NS         (BLOCK * NS_PER_SEC / RTP_CLOCK_HZ)
 #define FRAME_NS         (20 * NS_PER_MS)
 #define POLL_MIN_NS      NS_PER_MS /* capture that is not there yet is asked for again after */
-#define LATE_NS          (3 * NS_PER_MS) /* so late nobody wakes on a machine that has not stood still */
+/* So late nobody wakes on a machine that has not stood still. Then packets that came meanwhile are only about
+ * to be handed to us, and those who write what we read are about to wake up and write what they owe (alsa/port.h):
+ * each is waited for, once. */
+#define LATE_NS          (3 * NS_PER_MS)
+#define PLAY_HOLD_NS     NS_PER_MS
+#define CAPTURE_HOLD_NS  (2 * NS_PER_MS)
 #define FOLLOW_STEPS     64         /* wake-ups that took blocks, for the earliest of them to show */
 #define FOLLOW_NS        NS_PER_MS
 #define HANGOVER_NS      (2 * NS_PER_SEC)
@@ -66,7 +71,7 @@ struct media_line {
 
 	bool capturing, playing;
 	int64_t capture_at_ns;
-	bool capture_held;   /* once, for LATE_NS */
+	bool capture_held, play_held; /* once, after a standstill */
 	int64_t play_at_ns;  /* when the next block is due */
 	int64_t sound_ns;    /* its nominal time */
 	int64_t least_late_ns; /* of wake-ups after it, lately */
@@ -689,6 +694,15 @@ void media_line_check(struct media_line *l, int64_t now_ns)
 	port_check(l->config.playback, now_ns);
 }
 
+/* Is what was to be done at *at_ns put off? */
+static bool held(bool *once, int64_t *at_ns, int64_t by_ns, int64_t now_ns)
+{
+	*once = !*once && now_ns - *at_ns >= LATE_NS;
+	if (*once)
+		*at_ns = now_ns + by_ns;
+	return *once;
+}
+
 int64_t media_line_step(struct media_line *l, int64_t now_ns)
 {
 	if (!l->path)
@@ -700,16 +714,10 @@ int64_t media_line_step(struct media_line *l, int64_t now_ns)
 		figures_update(l, now_ns);
 		wants_update(l, now_ns);
 	}
-	if (l->capturing && now_ns >= l->capture_at_ns) {
-		/* Where the whole machine has stood still, those who write what we read are about to wake up
-		 * as well, and write what they owe (alsa/port.h). */
-		l->capture_held = !l->capture_held && now_ns - l->capture_at_ns >= LATE_NS;
-		if (l->capture_held)
-			l->capture_at_ns = now_ns + POLL_MIN_NS;
-		else
-			capture_step(l, now_ns);
-	}
-	if (l->playing && now_ns >= l->play_at_ns)
+	if (l->capturing && now_ns >= l->capture_at_ns &&
+	    !held(&l->capture_held, &l->capture_at_ns, CAPTURE_HOLD_NS, now_ns))
+		capture_step(l, now_ns);
+	if (l->playing && now_ns >= l->play_at_ns && !held(&l->play_held, &l->play_at_ns, PLAY_HOLD_NS, now_ns))
 		playback_step(l, now_ns);
 	int64_t next = voice_udp_deadline_ns(l->path);
 	if (l->figures_at_ns < next)

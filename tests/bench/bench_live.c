@@ -160,7 +160,7 @@ static void oddities_watch(int seconds)
 		if (strcmp(now, before))
 			fprintf(stderr, "%.3f s:%s\n", (double)harness_now_ns() * 1e-9, now);
 		strcpy(before, now);
-		if (still_ms && i % 3 == 0)
+		if (still_ms && i % 11 == 0)
 			stand_still(5 + rand() % (still_ms - 4));
 	}
 }

@@ -101,6 +101,9 @@ static inline void stall_watch_end(struct stall_watch *w, const char *group)
 	w->stop = true;
 	for (int i = 0; i < w->threads; i++)
 		pthread_join(w->thread[i], NULL);
+	for (unsigned i = 0; i < w->count && i < STALL_WATCH_KEPT; i++)
+		fprintf(stderr, "%.4f s: a processor stood still for %.1f ms\n", (double)w->kept[i].from_ns * 1e-9,
+			(double)(w->kept[i].to_ns - w->kept[i].from_ns) * 1e-6);
 	if (w->threads)
 		BENCH_NOTE(group, (double)w->longest_ns * 1e-6, "ms",
 			   "longest standstill of a processor of this machine (%u over %d ms)", w->count,

@@ -18,6 +18,7 @@ enum sim_net {
 	SIM_IDEAL,  /* 0-0.5 ms, uniform: wake-ups of a machine with nothing else to do */
 	SIM_JITTER, /* exponential, mean 4 ms, and 0.3 % spikes of up to 40 ms */
 	SIM_STALL,  /* the same without spikes; nothing for 150-250 ms, every 40 s on average */
+	SIM_STILL,  /* uniform, up to 10 ms; a machine that is not run for 5-22 ms, every 10 s */
 };
 
 struct sim_config {
@@ -47,6 +48,7 @@ struct sim_result {
 	struct playout_stats stats;
 	struct playout_stats settled; /* counted after 20 s only */
 	uint64_t packets, lost;
+	uint64_t stills;
 	double seconds;
 };
 
@@ -116,12 +118,17 @@ static bool sim_run(const struct sim_config *c, struct sim_result *r)
 				}
 				continue;
 			}
-			double jitter = c->net == SIM_IDEAL ? 0.0005 * sim_uniform(&seed)
-							    : -0.004 * log(1 - sim_uniform(&seed));
+			double jitter = c->net == SIM_IDEAL   ? 0.0005 * sim_uniform(&seed)
+					: c->net == SIM_STILL ? 0.01 * sim_uniform(&seed)
+							      : -0.004 * log(1 - sim_uniform(&seed));
 			if (c->net == SIM_JITTER && sim_uniform(&seed) < 0.003)
 				jitter += 0.04 * sim_uniform(&seed);
 			if (c->net == SIM_STALL && sim_uniform(&seed) < 0.0005)
 				stall_end_s = t + 0.15 + 0.1 * sim_uniform(&seed);
+			if (c->net == SIM_STILL && t + jitter > stall_end_s + 10) {
+				r->stills++;
+				stall_end_s = t + jitter + 0.005 + 0.017 * sim_uniform(&seed);
+			}
 			if (t + jitter < stall_end_s)
 				jitter = stall_end_s - t;
 			if (sim_uniform(&seed) < c->reorder)
