@@ -674,6 +674,11 @@ void voice_gateway_media_dead(struct voice_gateway *v, const char *why, bool ref
 	}
 }
 
+void voice_gateway_give_up(struct voice_gateway *v, const char *why)
+{
+	end(v, VOICE_OUTCOME_REJOIN, why);
+}
+
 int64_t voice_gateway_deadline_ns(const struct voice_gateway *v)
 {
 	int64_t at = v->step_at_ns;

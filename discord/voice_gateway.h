@@ -117,6 +117,9 @@ void voice_gateway_discovered(struct voice_gateway *v, unsigned generation, cons
 void voice_gateway_media_dead(struct voice_gateway *v, const char *why, bool refused,
 			      int64_t now_ns);
 
+/* Only a new session helps: ends this one as VOICE_OUTCOME_REJOIN. Nothing without one. */
+void voice_gateway_give_up(struct voice_gateway *v, const char *why);
+
 int64_t voice_gateway_deadline_ns(const struct voice_gateway *v);
 void voice_gateway_tick(struct voice_gateway *v, int64_t now_ns);
 

@@ -19,6 +19,8 @@
 #include "discord/voice_codes.h"
 
 #define DAVE_TICK_NS    NS_PER_SEC
+#define DAVE_PAUSE_NS   (60 * NS_PER_SEC) /* between two sessions given up for its sake, doubling to */
+#define DAVE_PAUSE_CAP_NS (600 * NS_PER_SEC)
 #define TIMER_MIN_MS    50
 #define DAVE_QUEUE_BYTES (1u << 20)
 
@@ -34,6 +36,7 @@ struct voice_link {
 	unsigned socket_generation;
 	unsigned path_generation; /* of the UDP socket the audio thread has; 0 none */
 	int64_t dave_at_ns;
+	int64_t dave_again_ns, dave_pause_ns; /* when a session may be given up again */
 	struct loop_timer timer;
 };
 
@@ -53,6 +56,23 @@ static void timer_update(struct voice_link *v)
 	loop_timer_set(v->config.loop, &v->timer, ms < TIMER_MIN_MS ? TIMER_MIN_MS : ms, on_timer, v);
 }
 
+/* A gateway with which no session can be encrypted must not be left and joined without end. */
+static void dave_check(struct voice_link *v, int64_t now_ns)
+{
+	static const char why[] = "no way into the encrypted group";
+	if (dave_session_state(v->dave) == DAVE_ENCRYPTED)
+		v->dave_again_ns = v->dave_pause_ns = 0;
+	if (!dave_session_is_stuck(v->dave) || now_ns < v->dave_again_ns ||
+	    voice_gateway_state(v->gateway) != VOICE_READY)
+		return;
+	v->dave_pause_ns = v->dave_pause_ns ? 2 * v->dave_pause_ns : DAVE_PAUSE_NS;
+	if (v->dave_pause_ns > DAVE_PAUSE_CAP_NS)
+		v->dave_pause_ns = DAVE_PAUSE_CAP_NS;
+	v->dave_again_ns = now_ns + v->dave_pause_ns;
+	log_warn("%s, beginning a new voice session line=%d", why, v->config.line);
+	voice_gateway_give_up(v->gateway, why); /* destroys v->dave */
+}
+
 static void on_timer(void *arg)
 {
 	struct voice_link *v = arg;
@@ -62,6 +82,7 @@ static void on_timer(void *arg)
 		dave_session_tick(v->dave, now_ns);
 		verifier_tick(v->verifier, v->dave);
 		v->dave_at_ns = now_ns + DAVE_TICK_NS;
+		dave_check(v, now_ns);
 	}
 	timer_update(v);
 }

@@ -21,6 +21,7 @@
 
 #define MISSED_WELCOME_NS     ((int64_t)5 * 1000000000)
 #define MISSED_WELCOME_FRAMES DAVE_FAILURES_MAX
+#define NO_WELCOME_NS         ((int64_t)15 * 1000000000) /* whoever else is there may be silent */
 
 int dave_identity_create(struct dave_identity **out)
 {
@@ -70,6 +71,12 @@ void session_log(struct dave_session *s, enum dave_log_level level, const char *
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	s->ops->log(s->context, level, line);
+}
+
+void session_recovered(struct dave_session *s)
+{
+	s->recoveries = 0;
+	s->recovery_wanted = s->stuck = s->init_wanted = false;
 }
 
 void session_changed(struct dave_session *s)
@@ -153,7 +160,7 @@ static int transition_execute(struct dave_session *s, const struct transition *t
 	s->version = t->version;
 	if (t->version == 0) {
 		session_group_clear(s);
-		s->recovering = s->recovery_wanted = s->init_wanted = false;
+		session_recovered(s);
 	}
 	session_log(s, t->version ? DAVE_LOG_DEBUG : DAVE_LOG_INFO,
 		    "transition %u to version %u executed", t->id, t->version);
@@ -304,7 +311,7 @@ int dave_session_prepare_epoch(struct dave_session *s, unsigned version, uint64_
 		return rc;
 	s->selected = true;
 	s->version = version;
-	s->recovering = s->recovery_wanted = s->init_wanted = false;
+	session_recovered(s);
 	session_group_clear(s);
 	rc = version ? session_group_init(s, now_ns) : 0;
 	session_changed(s);
@@ -314,7 +321,8 @@ int dave_session_prepare_epoch(struct dave_session *s, unsigned version, uint64_
 int dave_session_users_connect(struct dave_session *s, const uint64_t *user_ids, size_t count,
 			       int64_t now_ns)
 {
-	(void)now_ns;
+	bool alone = s->recognised.count < 2;
+
 	for (size_t i = 0; i < count; i++) {
 		int rc = user_set_add(&s->recognised, user_ids[i]);
 
@@ -324,6 +332,8 @@ int dave_session_users_connect(struct dave_session *s, const uint64_t *user_ids,
 		if (rc)
 			return rc == -ENOSPC ? -EPROTO : rc;
 	}
+	if (alone && s->recognised.count > 1)
+		session_waiting_begins(s, now_ns);
 	return session_retry_held(s);
 }
 
@@ -400,7 +410,7 @@ static void session_clear(struct dave_session *s)
 	s->selected = false;
 	s->version = 0;
 	s->any_executed = false;
-	s->recovering = s->recovery_wanted = s->init_wanted = false;
+	session_recovered(s);
 	s->recovery_after_ns = 0;
 	s->recovery_delay_ns = RECOVERY_DELAY_NS;
 }
@@ -458,13 +468,20 @@ static int tick_keys(struct dave_session *s, int64_t now_ns)
 	return session_publish(s, view);
 }
 
-/* Somebody cannot be understood for long although the group looks fine; or we look like waiting
- * and everybody else talks in a group that we were never welcomed to. */
-static bool tick_is_deaf(struct dave_session *s, int64_t now_ns)
+/* Do the others talk in a group that we were never welcomed to? */
+static bool others_talk(const struct dave_session *s)
 {
 	struct dave_media_stats media;
 
-	if (s->version == 0 || s->recovering)
+	dave_media_stats(s->media, &media);
+	return media.no_key - s->waiting_no_key >= MISSED_WELCOME_FRAMES;
+}
+
+/* Somebody cannot be understood for long although the group looks fine; or we look like waiting
+ * for a group that the others have, and nobody hears us. */
+static bool tick_is_deaf(struct dave_session *s, int64_t now_ns)
+{
+	if (s->version == 0 || s->recoveries)
 		return false;
 	if (s->current && s->any_executed) {
 		for (size_t i = 0; i < s->view->user_count; i++) {
@@ -482,11 +499,12 @@ static bool tick_is_deaf(struct dave_session *s, int64_t now_ns)
 	}
 	if (s->current || !s->key_package || s->recognised.count < 2)
 		return false;
-	dave_media_stats(s->media, &media);
-	if (now_ns - s->waiting_since_ns < MISSED_WELCOME_NS ||
-	    media.no_key - s->waiting_no_key < MISSED_WELCOME_FRAMES)
+	if (now_ns - s->waiting_since_ns >= MISSED_WELCOME_NS && others_talk(s))
+		session_log(s, DAVE_LOG_WARN, "others talk encrypted and no Welcome came");
+	else if (now_ns - s->waiting_since_ns >= NO_WELCOME_NS)
+		session_log(s, DAVE_LOG_WARN, "others are here and no group came");
+	else
 		return false;
-	session_log(s, DAVE_LOG_WARN, "others talk encrypted and no Welcome came");
 	return true;
 }
 
@@ -509,9 +527,11 @@ int dave_session_tick(struct dave_session *s, int64_t now_ns)
 	if (s->recovery_wanted && now_ns >= s->recovery_after_ns)
 		return session_recover(s, s->recovery_id, now_ns);
 	/* Asked and not answered: ask again, as long as somebody is there to answer. */
-	if (s->recovering && !s->current && s->recognised.count > 1 &&
-	    now_ns >= s->recovery_after_ns + 2 * RECOVERY_DELAY_NS)
+	if (s->recoveries && !s->current && s->recognised.count > 1 &&
+	    now_ns >= s->recovery_after_ns + 2 * RECOVERY_DELAY_NS) {
+		s->stuck |= s->recoveries >= DAVE_RECOVERIES_MAX && others_talk(s);
 		return session_recover(s, s->recovery_id, now_ns);
+	}
 	if (tick_is_deaf(s, now_ns)) {
 		for (size_t i = 0; i < s->view->user_count; i++)
 			atomic_store_explicit(&s->view->users[i].state->failures, 0,
@@ -519,6 +539,11 @@ int dave_session_tick(struct dave_session *s, int64_t now_ns)
 		return session_recover(s, s->executed_id, now_ns);
 	}
 	return 0;
+}
+
+bool dave_session_is_stuck(const struct dave_session *s)
+{
+	return s->stuck;
 }
 
 /* ---- what can be asked ------------------------------------------------------------------- */

@@ -19,7 +19,8 @@
  *	                dave_session_prepare_epoch()
  *	op 25 27 29 30  dave_session_binary() with what follows the opcode byte
  *	op 7, op 9      nothing: the state continues, the gateway sends again what was missed
- *	100 ms - 1 s    dave_session_tick(): expiry of keys, recovery by failure counts
+ *	100 ms - 1 s    dave_session_tick(): expiry of keys, recovery by failure counts; then
+ *	                dave_session_is_stuck()
  *	new session     dave_session_move() with the channel's id, then op 4 as before
  *	end             dave_session_destroy(), stop the audio thread, dave_media_destroy()
  *
@@ -136,6 +137,10 @@ int dave_session_move(struct dave_session *s, uint64_t channel_id, int64_t now_n
  * row. */
 #define DAVE_FAILURES_MAX 36
 int dave_session_tick(struct dave_session *s, int64_t now_ns);
+/* So many op 31 in a row led to no group, though there is one: what is wrong is nothing that op 31
+ * repairs, such as an op 25 that came garbled, which is sent once a voice session. Only a new one helps. */
+#define DAVE_RECOVERIES_MAX 2
+bool dave_session_is_stuck(const struct dave_session *s);
 
 /* ---- what can be asked ------------------------------------------------------------------- */
 enum dave_state dave_session_state(const struct dave_session *s);

@@ -153,7 +153,7 @@ static int key_package_send(struct dave_session *s)
 	return 0;
 }
 
-static void waiting_begins(struct dave_session *s, int64_t now_ns)
+void session_waiting_begins(struct dave_session *s, int64_t now_ns)
 {
 	struct dave_media_stats media;
 
@@ -168,7 +168,7 @@ int session_group_init(struct dave_session *s, int64_t now_ns)
 
 	session_group_clear(s);
 	s->init_wanted = false;
-	waiting_begins(s, now_ns);
+	session_waiting_begins(s, now_ns);
 	rc = mls_key_package_create(&s->key_package, s->key,
 				    (struct mls_bytes){s->identity, sizeof(s->identity)});
 	rc = rc ? session_error(rc) : key_package_send(s);
@@ -197,12 +197,12 @@ int session_recover(struct dave_session *s, uint16_t transition_id, int64_t now_
 		s->recovery_id = transition_id;
 		return 0;
 	}
-	if (s->recovering && s->recovery_delay_ns < RECOVERY_DELAY_MAX_NS)
+	if (s->recoveries && s->recovery_delay_ns < RECOVERY_DELAY_MAX_NS)
 		s->recovery_delay_ns *= 2;
 	if (s->recovery_delay_ns > RECOVERY_DELAY_MAX_NS)
 		s->recovery_delay_ns = RECOVERY_DELAY_MAX_NS;
 	s->recovery_after_ns = now_ns + s->recovery_delay_ns;
-	s->recovering = true;
+	s->recoveries++;
 	s->recovery_wanted = false;
 	s->recovery_id = transition_id;
 	s->stats.recoveries++;
@@ -620,7 +620,7 @@ static int epoch_install(struct dave_session *s, struct mls_group *g, uint16_t t
 	session_group_clear(s);
 	s->current = g;
 	s->epoch_send = own;
-	s->recovering = s->recovery_wanted = false;
+	session_recovered(s);
 	s->recovery_delay_ns = RECOVERY_DELAY_NS;
 	s->stats.epochs++;
 	mls_group_epoch_authenticator(g, authenticator);
@@ -633,6 +633,13 @@ static int epoch_install(struct dave_session *s, struct mls_group *g, uint16_t t
 	session_transition(s, transition_id, s->version, own, true, now_ns);
 	session_changed(s);
 	return 0;
+}
+
+/* Others have a group that we cannot follow them into. */
+static void group_missed(struct dave_session *s, uint16_t id, int64_t now_ns)
+{
+	s->stuck |= s->recoveries >= DAVE_RECOVERIES_MAX;
+	session_recover(s, id, now_ns);
 }
 
 /* ---- op 29 ------------------------------------------------------------------------------- */
@@ -652,7 +659,7 @@ static int commit_removes_us(struct dave_session *s, int64_t now_ns)
 		return rc;
 	session_log(s, DAVE_LOG_INFO, "removed from the group");
 	session_group_clear(s);
-	waiting_begins(s, now_ns);
+	session_waiting_begins(s, now_ns);
 	/* A pending group again, but nothing is sent: the gateway knows what it did. */
 	rc = mls_key_package_create(&s->key_package, s->key,
 				    (struct mls_bytes){s->identity, sizeof(s->identity)});
@@ -726,7 +733,7 @@ int session_commit(struct dave_session *s, struct mls_bytes payload, int64_t now
 			mls_group_destroy(next);
 	}
 	if (rc)
-		session_recover(s, id, now_ns);
+		group_missed(s, id, now_ns);
 	return rc;
 }
 
@@ -778,7 +785,7 @@ int session_welcome(struct dave_session *s, struct mls_bytes payload, int64_t no
 	}
 	if (rc) {
 		mls_group_destroy(g);
-		session_recover(s, id, now_ns);
+		group_missed(s, id, now_ns);
 		return rc;
 	}
 	s->stats.welcomes++;

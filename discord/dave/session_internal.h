@@ -94,11 +94,12 @@ struct dave_session {
 
 	/* recovery: at most one op 31 per delay */
 	bool init_wanted;     /* no memory to begin a group when it was due */
-	bool recovering;      /* op 31 sent, no group since */
+	unsigned recoveries;  /* op 31 sent, no group since */
 	bool recovery_wanted; /* failed again meanwhile, or could not for want of memory */
+	bool stuck;           /* the last of DAVE_RECOVERIES_MAX has failed as well */
 	uint16_t recovery_id;
 	int64_t recovery_after_ns, recovery_delay_ns;
-	int64_t waiting_since_ns; /* version 1 and no group */
+	int64_t waiting_since_ns; /* version 1 and no group, though others are here */
 	uint64_t waiting_no_key;  /* media's count of frames without a key at that time */
 
 	char privacy_code[DAVE_PRIVACY_CODE_DIGITS + 1];
@@ -122,6 +123,8 @@ int session_expire_keys(struct dave_session *s, int64_t now_ns);
 void session_transition(struct dave_session *s, uint16_t id, unsigned version,
 			struct dave_media_key *send, bool answer, int64_t now_ns);
 void session_changed(struct dave_session *s);
+/* There is a group, or one begins anew: whatever was wrong is past. */
+void session_recovered(struct dave_session *s);
 
 /* ---- session_group.c --------------------------------------------------------------------- */
 
@@ -130,6 +133,8 @@ void session_group_clear(struct dave_session *s);
 /* Begins anew: key package, op 26, and the pending group if the external sender is known. */
 int session_group_init(struct dave_session *s, int64_t now_ns);
 /* Sends op 31, begins anew; or notes that it must be done later. */
+/* From here on a group is due: it begins anew, or somebody else has come. */
+void session_waiting_begins(struct dave_session *s, int64_t now_ns);
 int session_recover(struct dave_session *s, uint16_t transition_id, int64_t now_ns);
 /* Tries again what op 11 has made acceptable. */
 int session_retry_held(struct dave_session *s);

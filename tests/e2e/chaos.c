@@ -30,6 +30,22 @@ void chaos_step(const struct chaos *c, const char *format, ...)
 	printf("\n");
 }
 
+/* Commands, strangers, the local API. */
+static void people(struct chaos *c)
+{
+	switch (chaos_chance(c, 3)) {
+	case 0:
+		chaos_commands(c);
+		break;
+	case 1:
+		chaos_strangers(c);
+		break;
+	default:
+		chaos_local_api(c);
+		break;
+	}
+}
+
 static const struct kind {
 	const char *name;
 	void (*make)(struct chaos *c);
@@ -61,53 +77,41 @@ static const struct kind {
 	{"network", chaos_network, 2},
 	{"rest", chaos_rest, 3},
 	{"nonsense", chaos_nonsense, 3},
-	{"people", NULL, 0}, /* commands, strangers, the local API: below */
+	{"people", people, 4},
 };
 _Static_assert(COUNT(kinds) == CHAOS_KINDS, "one count each");
 
-static void people(struct chaos *c)
+/* Is the i-th in the list that was asked for, which has commas between its names? */
+static bool is_wanted(const struct chaos *c, size_t i)
 {
-	switch (chaos_chance(c, 3)) {
-	case 0:
-		chaos_commands(c);
-		break;
-	case 1:
-		chaos_strangers(c);
-		break;
-	default:
-		chaos_local_api(c);
-		break;
-	}
+	size_t len = strlen(kinds[i].name);
+
+	for (const char *at = c->only; at && *at; at += strcspn(at, ","), at += *at == ',')
+		if (strcspn(at, ",") == len && !strncmp(at, kinds[i].name, len))
+			return true;
+	return !c->only;
 }
 
 void chaos_fault(struct chaos *c, uint64_t seed)
 {
-	int total = 4, at;
+	int total = 0, at;
+	size_t i = 0;
 
 	c->rng = seed;
-	for (size_t i = 0; i < COUNT(kinds); i++)
-		total += kinds[i].weight;
+	for (size_t k = 0; k < COUNT(kinds); k++)
+		total += is_wanted(c, k) ? kinds[k].weight : 0;
 	at = chaos_chance(c, total);
-	for (size_t i = 0; i < COUNT(kinds); i++) {
-		if (c->only ? !strcmp(kinds[i].name, c->only) :
-			      at < kinds[i].weight || i == COUNT(kinds) - 1) {
-			c->counts[i]++;
-			(kinds[i].make ? kinds[i].make : people)(c);
-			break;
-		}
-		at -= kinds[i].weight;
-	}
+	for (; !is_wanted(c, i) || at >= kinds[i].weight; i++)
+		at -= is_wanted(c, i) ? kinds[i].weight : 0;
+	c->counts[i]++;
+	kinds[i].make(c);
 	chaos_keep_alive(c);
 }
 
 void chaos_begin(struct chaos *c, struct world *w, const char *text, const char *only)
 {
-	bool known = !only;
+	int wanted = 0, asked = 1;
 
-	for (size_t i = 0; i < COUNT(kinds); i++)
-		known |= only && !strcmp(kinds[i].name, only);
-	if (!known)
-		harness_failed("no kind of fault is called %s", only);
 	*c = (struct chaos){.world = w,
 			    .settings = text,
 			    .only = only,
@@ -115,6 +119,12 @@ void chaos_begin(struct chaos *c, struct world *w, const char *text, const char 
 			    .ends_bridge = true,
 			    .ends_bot = true,
 			    .log_reader = -1};
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		wanted += is_wanted(c, i);
+	for (const char *at = only; at && *at; at++)
+		asked += *at == ',';
+	if (only && wanted != asked)
+		harness_failed("not each of these is a kind of fault: %s", only);
 }
 
 void chaos_end(struct chaos *c)
@@ -132,7 +142,7 @@ void chaos_end(struct chaos *c)
 		world_clock(w, 0);
 	if (c->settings_changed)
 		chaos_settings_again(c);
-	chaos_log_goes(c);
+	chaos_log_moves(c);
 	if (c->intent_refused)
 		DISCORD(c, "grant", "\"message_content\":true");
 	if (c->deleted)

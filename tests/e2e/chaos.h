@@ -18,7 +18,7 @@ struct chaos {
 	/* May that process be ended? Its memory is only worth a look if it lives. */
 	bool ends_bridge, ends_bot;
 
-	const char *only; /* one kind by its name, for who looks into it; NULL: all */
+	const char *only; /* kinds by their names, with commas, for who looks into them; NULL: all */
 
 	uint64_t rng; /* of the fault at hand */
 	int calls;    /* made so far */
@@ -28,9 +28,12 @@ struct chaos {
 	int strangers[CHAOS_STRANGERS], stranger_count;
 	bool no_names, disk_full, deleted, intent_refused, clock_set, settings_changed;
 	int log_reader; /* of a log that is stuck; -1: none is */
+	/* who reads one that was, into the file that should have been the log */
+	char log_path[512];
+	struct process log_keeper;
 };
 
-/* only: a kind's name, or NULL. */
+/* only: kinds' names with commas between, or NULL. Must stay as it is. */
 void chaos_begin(struct chaos *c, struct world *w, const char *settings, const char *only);
 void chaos_fault(struct chaos *c, uint64_t seed);
 /* Nothing that was done lasts any longer. */

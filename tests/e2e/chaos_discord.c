@@ -199,6 +199,7 @@ void chaos_dave(struct chaos *c)
 		"\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"forge_commit\"",
 		"\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"forge_welcome\"",
 		"\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"lose_welcome\"",
+		"\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"forge_sender\"",
 		"\"do\":\"stranger\",\"user\":\"" BOT "\",\"stranger\":\"933333333333333333\"",
 		"\"do\":\"config\",\"overlap\":true",
 		"\"do\":\"config\",\"prefer\":\"" BOT "\"",

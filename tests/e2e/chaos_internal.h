@@ -54,6 +54,6 @@ void chaos_local_api(struct chaos *c);
 void chaos_channel_again(struct chaos *c);
 void chaos_strangers_go(struct chaos *c);
 void chaos_settings_again(struct chaos *c);
-void chaos_log_goes(struct chaos *c);
+void chaos_log_moves(struct chaos *c);
 
 #endif

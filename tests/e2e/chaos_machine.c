@@ -193,16 +193,21 @@ void chaos_clock(struct chaos *c)
 	c->clock_set = world_clock(c->world, (back ? -s : s) * 1000000000LL) || c->clock_set;
 }
 
-void chaos_log_goes(struct chaos *c)
+void chaos_log_moves(struct chaos *c)
 {
+	const char *const argv[] = {"cat", NULL};
+
 	if (c->log_reader < 0)
 		return;
-	log_drain(c->log_reader, NULL, 0);
+	if (c->log_keeper.pid)
+		process_end(&c->log_keeper, 0, 2000); /* what it read from has been ended */
+	fcntl(c->log_reader, F_SETFL, 0);
+	process_start(&c->log_keeper, "cat", argv, NULL, NULL, c->log_path, c->log_reader, -1, 0);
 	close(c->log_reader);
 	c->log_reader = -1;
 }
 
-/* Started with a log that nobody reads any more, or not for a while; its next life has one again. */
+/* Started with a log that nobody reads any more, or not before chaos_end(); its next life has one again. */
 void chaos_log_pipe(struct chaos *c)
 {
 	struct process *p = victim(c);
@@ -213,7 +218,7 @@ void chaos_log_pipe(struct chaos *c)
 
 	if (!p)
 		return;
-	chaos_log_goes(c);
+	chaos_log_moves(c);
 	snprintf(path, sizeof(path), "%s", p->log);
 	snprintf(old, sizeof(old), "%s.%d", path, ++kept);
 	chaos_step(c, "%s: SIGTERM, then a log that %s (the old one is %s)", p->name,
@@ -223,9 +228,13 @@ void chaos_log_pipe(struct chaos *c)
 	start_it(c, p);
 	harness_sleep_ms(200); /* it has opened it by now */
 	unlink(path);
-	c->log_reader = reader;
-	if (!stuck)
-		chaos_log_goes(c);
+	if (stuck) {
+		c->log_reader = reader;
+		snprintf(c->log_path, sizeof(c->log_path), "%s", path);
+	} else {
+		log_drain(reader, NULL, 0);
+		close(reader);
+	}
 }
 
 void chaos_full_disk(struct chaos *c)

@@ -240,8 +240,24 @@ static void test_dave_lost_welcome(void)
 	dave("\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"lose_welcome\"");
 	begin = harness_now_ns();
 	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
-	simulator_wait(W.discord, 30000, "voice.ready", NULL);
+	simulator_wait(W.discord, 60000, "dave.recover", NULL);
 	healed("a lost Welcome", begin, 60000);
+	world_check(&W, NULL);
+}
+
+/* Who signs the gateway's proposals came garbled, which is said once a voice session: op 31 does not
+ * help, a new session does. */
+static void test_dave_garbled_sender(void)
+{
+	int64_t begin;
+
+	call_is_up();
+	dave("\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"forge_sender\"");
+	begin = harness_now_ns();
+	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
+	simulator_wait(W.discord, 30000, "dave.recover", NULL);
+	healed("a garbled external sender", begin, 30000);
+	CHECK(world_logged(&W.bot, "no way into the encrypted group", 1000));
 	world_check(&W, NULL);
 }
 
@@ -416,6 +432,7 @@ int main(void)
 	UNIT(test_keepalives_are_not_waited_for);
 	UNIT(test_dave_invalid_commit);
 	UNIT(test_dave_lost_welcome);
+	UNIT(test_dave_garbled_sender);
 	UNIT(test_dave_changes_mid_speech);
 	UNIT(test_4017_is_told);
 	UNIT(test_channel_full);

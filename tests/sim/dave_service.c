@@ -109,7 +109,13 @@ static void introduce(struct dave_client *c)
 	if (c->introduced || !c->described)
 		return;
 	c->introduced = true;
+	if (c->fault == DAVE_FAULT_FORGED_SENDER)
+		c->room->op25.data[c->room->op25.len - 1] ^= 1; /* of its identity */
 	send_binary(c, 25, c->room->op25.data, c->room->op25.len);
+	if (c->fault == DAVE_FAULT_FORGED_SENDER) {
+		c->room->op25.data[c->room->op25.len - 1] ^= 1;
+		c->fault = DAVE_FAULT_NONE;
+	}
 }
 
 /* ---- leaves ------------------------------------------------------------------------------ */
@@ -806,6 +812,8 @@ void dave_room_leave(struct dave_client *c, int64_t now_ns)
 		if (r->leaves[i].user == c->user)
 			r->leaves[i].dead = true;
 	}
+	if (c->fault)
+		dave_room_fault(r, c->user, c->fault); /* for when it is back */
 	wire_clear(&c->key_package);
 	free(c);
 	if (!r->clients) {

@@ -71,12 +71,14 @@ void dave_room_tick(struct dave_room *r, int64_t now_ns);
 
 /* ---- what a test may order -------------------------------------------------------------- */
 
-/* The next commit or Welcome sent to the user, now or when it has joined, has a byte changed, or is not sent at all. */
+/* The next commit, Welcome or external sender (op 25) sent to the user, now or when it has joined (anew),
+ * has a byte changed, or is not sent at all. */
 enum dave_fault {
 	DAVE_FAULT_NONE,
 	DAVE_FAULT_FORGED_COMMIT,
 	DAVE_FAULT_FORGED_WELCOME,
 	DAVE_FAULT_LOST_WELCOME,
+	DAVE_FAULT_FORGED_SENDER,
 };
 int dave_room_fault(struct dave_room *r, uint64_t user, enum dave_fault fault);
 /* Op 27 with an Add of somebody whom no op 11 announced, to this user alone, revoked with the next

@@ -458,8 +458,9 @@ static void service_json(void *room, struct voice_session *v, int op, const cJSO
 
 static const char *service_command(void *room, const cJSON *o, cJSON *answer)
 {
-	static const char *const faults[] = {"none", "forge_commit", "forge_welcome",
-					     "lose_welcome"};
+	static const char *const faults[] = {"none", "forge_commit", "forge_welcome", "lose_welcome",
+					     "forge_sender"};
+	const int count = (int)(sizeof(faults) / sizeof(faults[0]));
 	struct room *r = room;
 	const char *what = sim_str(o, "do", "");
 	uint64_t user = id_of(o, "user");
@@ -473,10 +474,10 @@ static const char *service_command(void *room, const cJSON *o, cJSON *answer)
 	} else if (!strcmp(what, "fault")) {
 		int fault = 0;
 
-		while (fault < 4 && strcmp(faults[fault], sim_str(o, "fault", "")))
+		while (fault < count && strcmp(faults[fault], sim_str(o, "fault", "")))
 			fault++;
-		if (fault == 4)
-			return "fault is none, forge_commit, forge_welcome or lose_welcome";
+		if (fault == count)
+			return "fault is none, forge_commit, forge_welcome, lose_welcome or forge_sender";
 		rc = dave_room_fault(r->service, user, (enum dave_fault)fault);
 	} else if (!strcmp(what, "stranger")) {
 		rc = dave_room_propose_stranger(r->service, user, id_of(o, "stranger"));

@@ -293,6 +293,37 @@ static void test_lost_welcome_is_recovered_from(void)
 	world_free(&w);
 }
 
+/* The same while nobody says a word: a caller may be talking to silent listeners. Whoever is alone waits
+ * for as long as it takes, and whoever was alone for long has his time as well. */
+static void test_lost_welcome_in_silence(void)
+{
+	struct world w;
+	struct world_peer *late;
+
+	world_create(&w, 29);
+	late = world_join(&w, 101);
+	world_run(&w);
+	for (int i = 0; i < 60; i++)
+		world_tick(&w, SECOND);
+	CHECK_INT(late->sent[31], 0);
+	dave_room_fault(w.room, 101, DAVE_FAULT_LOST_WELCOME);
+	dave_room_config(w.room)->prefer = 102; /* whose commit is taken */
+	world_join(&w, 102);
+	world_run(&w);
+	CHECK_INT(dave_session_state(late->session), DAVE_WAITING);
+	for (int i = 0; i < 10; i++)
+		world_tick(&w, SECOND);
+	CHECK_INT(late->sent[31], 0);
+	for (int i = 0; i < 10; i++)
+		world_tick(&w, SECOND);
+	CHECK_INT(late->sent[31], 1);
+	world_run(&w);
+	world_agree(&w);
+	CHECK(!dave_session_is_stuck(late->session));
+	check_no_complaint(&w);
+	world_free(&w);
+}
+
 /* A proposal for somebody nobody announced: refused, held, revoked, and life goes on. */
 static void test_stranger_is_not_added(void)
 {
@@ -383,6 +414,7 @@ int main(void)
 	UNIT(test_row_29_forged_commit_is_recovered_from);
 	UNIT(test_forged_welcome_is_recovered_from);
 	UNIT(test_lost_welcome_is_recovered_from);
+	UNIT(test_lost_welcome_in_silence);
 	UNIT(test_stranger_is_not_added);
 	UNIT(test_downgrade_and_upgrade);
 	UNIT(test_external_sender_changes);

@@ -350,6 +350,36 @@ static void test_row_33_recovery_is_bounded(void)
 	world_free(&w);
 }
 
+/* Op 25 came garbled, once and for all: each Welcome is of a group with another sender, and no op 31
+ * changes that. The owner is told after two of them, within 20 s; a new session is as good as any. */
+static void test_garbled_external_sender(void)
+{
+	struct world w;
+	struct world_peer *a;
+	int seconds = 0;
+
+	pair(&w, 31);
+	CHECK_INT(dave_room_fault(w.room, 103, DAVE_FAULT_FORGED_SENDER), 0);
+	a = world_join(&w, 103);
+	world_run(&w);
+	CHECK_INT(a->sent[31], 1);
+	CHECK(!dave_session_is_stuck(a->session));
+	for (; seconds < 20 && !dave_session_is_stuck(a->session); seconds++) {
+		world_tick(&w, SECOND);
+		world_run(&w);
+	}
+	CHECK(dave_session_is_stuck(a->session));
+	CHECK_INT(a->sent[31], DAVE_RECOVERIES_MAX);
+	CHECK_INT(dave_session_state(a->session), DAVE_WAITING);
+	world_leave(a);
+	world_run(&w);
+	a = world_join(&w, 103);
+	world_run(&w);
+	CHECK(!dave_session_is_stuck(a->session));
+	world_agree(&w);
+	world_free(&w);
+}
+
 /* Section 6, row 30: a proposals message that failed leads to no op 28. */
 static void test_row_30_no_commit_after_failed_proposals(void)
 {
@@ -822,6 +852,7 @@ int main(void)
 	UNIT(test_row_23_recovery_with_transition_id_0);
 	UNIT(test_recovery_needs_failures_in_a_row);
 	UNIT(test_row_33_recovery_is_bounded);
+	UNIT(test_garbled_external_sender);
 	UNIT(test_row_30_no_commit_after_failed_proposals);
 	UNIT(test_row_27_all_keys_change_in_each_epoch);
 	UNIT(test_row_28_move_to_another_channel);
