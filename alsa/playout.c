@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAIT_MS        10 /* for what may only be late the wave is continued, and the decoder not touched */
+#define WAIT_AFTER_MS  200 /* so long nothing had to be made by the decoder; where more is, most of it is lost */
 #define MADE_FULL_MS   60 /* decoder's concealment: full, then down to nothing */
 #define MADE_FADE_MS   120
 #define MAX_NEED       (PLAYOUT_MAX_PULL + 64) /* input frames of one pull, 48 -> 48 at +5000 ppm */
@@ -121,7 +123,7 @@ void playout_reset(struct playout *p)
 	p->state = EMPTY;
 	p->hold_ns = p->target_ns = p->config.start_ms * MS;
 	p->pulled = p->paused = p->restart = p->was_made = false;
-	p->made_run = p->stay = p->silent_fed = 0;
+	p->made_run = p->waited = p->real_run = p->stay = p->silent_fed = 0;
 	p->slip_since_ns = p->calm_since_ns = p->fine_since_ns = p->last_drop_ns = INT64_MIN;
 	p->steps = 0;
 	p->trim_ppm = 0;
@@ -158,7 +160,11 @@ static void apply_fade(struct playout *p, float *x, unsigned stride, unsigned n)
 	p->fade_at += m;
 }
 
-/* Asks the decoder for what is missing at the cursor. False: the wave has to be continued. */
+/*
+ * Asks the decoder for what is missing at the cursor. False: the wave has to be continued. So it is at first
+ * where little is lost: a decoder that has made up a packet decodes that one worse if it was only late, and most
+ * that are missing for some milliseconds are. The wave of 10 ms is as good.
+ */
 static bool decoder_makes(struct playout *p)
 {
 	float made[PLAYOUT_CHANNELS_MAX * 960];
@@ -166,12 +172,16 @@ static bool decoder_makes(struct playout *p)
 	unsigned fade = ms_frames(p, MADE_FADE_MS);
 
 	/* Its state is at the end of what it decoded last; a hole before that is none of its business. */
-	if (!p->config.conceal || p->paused || p->cursor < p->end || p->made_run >= fade ||
-	    p->state != FLOW)
+	if (!p->config.conceal || p->paused || p->cursor < p->end || p->cursor >= p->end + frames ||
+	    p->made_run >= fade || (p->state != FLOW && !p->waited))
+		return false;
+	if (p->state == FLOW && p->made_run == 0 && p->real_run >= ms_frames(p, WAIT_AFTER_MS))
+		return false;
+	if (p->waited && p->waited < ms_frames(p, WAIT_MS))
 		return false;
 	/* A whole frame at once, whatever is needed of it: decoders fade by calls, not by time. Real
 	 * sound still replaces what has not been read of it. */
-	if (!p->config.conceal(p->config.conceal_ctx, p->cursor, made, frames))
+	if (!p->config.conceal(p->config.conceal_ctx, p->end, made, frames))
 		return false;
 	for (unsigned i = 0; i < frames; i++) {
 		unsigned run = p->made_run + i;
@@ -182,9 +192,10 @@ static bool decoder_makes(struct playout *p)
 			made[c * frames + i] *= gain;
 	}
 	p->made_run += frames;
-	unsigned stored = media_ring_put(p->ring, p->cursor, made, frames, p->cursor, MEDIA_MADE);
+	p->real_run = 0;
+	unsigned stored = media_ring_put(p->ring, p->end, made, frames, p->cursor, MEDIA_MADE);
 	p->stats.concealed += stored;
-	p->end = p->cursor + frames;
+	p->end += frames;
 	return stored > 0;
 }
 
@@ -222,6 +233,9 @@ static bool fill(struct playout *p, float *x, unsigned stride, unsigned n)
 						playout_extend_reset(p);
 					}
 				}
+				if (p->waited < ms_frames(p, WAIT_MS) && run > ms_frames(p, WAIT_MS) - p->waited)
+					run = ms_frames(p, WAIT_MS) - p->waited;
+				p->waited += run;
 				if (!wave_extend_faded(p->extend[0]))
 					p->stats.concealed += run;
 				playout_extend_next(p, x, stride, run);
@@ -240,8 +254,10 @@ static bool fill(struct playout *p, float *x, unsigned stride, unsigned n)
 				}
 				playout_get(p, p->cursor, x, stride, run);
 				p->was_made = kind == MEDIA_MADE;
-				if (kind == MEDIA_REAL)
-					p->made_run = 0;
+				if (kind == MEDIA_REAL) {
+					p->made_run = p->waited = 0;
+					p->real_run += run;
+				}
 			}
 			p->cursor += run;
 		}

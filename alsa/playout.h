@@ -37,7 +37,9 @@ struct playout;
 /*
  * Asks the decoder to make up frames samples that follow the last ones put (Opus: opus_decode_float
  * with data NULL). Called inside playout_pull when sound is missing, for 20 ms at a time (960 frames
- * at 48 kHz: decoders fade by calls, not by time). media is the media time of the first of them. Must not allocate
+ * at 48 kHz: decoders fade by calls, not by time). media is the media time of the first of them. Where little is
+ * lost not before 10 ms have been missing: what is only late the decoder decodes better if it was not asked.
+ * Must not allocate
  * or block. Returns false if it cannot (decoder never had a packet): then the waveform is continued
  * by pitch repetition, as it always is when no callback was given.
  */

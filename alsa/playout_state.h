@@ -50,6 +50,8 @@ struct playout {
 	bool pulled;
 	bool paused;         /* by playout_pause() */
 	bool restart;        /* the next packet begins a new stream */
+	unsigned waited;     /* frames missing in a row for which the wave was continued */
+	uint64_t real_run;   /* real frames since the decoder had to make some; counts on */
 	unsigned made_run;   /* frames of decoder's concealment in a row */
 	bool was_made;       /* the last frame read was not a real one */
 	unsigned stay;       /* frames to make up before the cursor moves on (growth) */

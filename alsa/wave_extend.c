@@ -112,8 +112,9 @@ static unsigned find_period(const struct wave_extend *w)
 	}
 	for (unsigned lag = SHORTEST; lag <= LONGEST; lag++) {
 		float like = likeness(x + LOOKED + 1, lag, COMPARED);
-		/* a little in favour of the shorter: multiples of the period are as alike */
-		if (like > best + 0.01f) {
+		/* A little in favour of the shorter: multiples of the period are as alike. Unless they fit
+		 * much better, as with a tone of which some periods are nearly a whole number of frames. */
+		if (like > best + 0.01f || (1 - like < 0.5f * (1 - best) && like > 0.9f)) {
 			best = like;
 			period = lag * w->factor;
 		}

@@ -81,6 +81,7 @@ struct weather {
 	double loss;
 	int burst; /* packets lost in a row */
 	double reorder, duplicate;
+	double late; /* packets that come 13 ms after their turn */
 };
 
 /* Everything that arrives, in order of arrival, through the speaker. */
@@ -164,6 +165,8 @@ static void weather(const struct weather *w)
 		packets[i].arrival = i * 0.02 + 0.0001 + 0.002 * uniform();
 		if (uniform() < w->reorder)
 			packets[i].arrival += 0.025;
+		if (w->late > 0 && uniform() < w->late)
+			packets[i].arrival += 0.013;
 	}
 	decode(opus_own, true);
 	through_speaker(w, &stats, &longest);
@@ -244,13 +247,14 @@ static void caller(double loss)
 int main(void)
 {
 	static const struct weather weathers[] = {
-		{"clean", 0, 1, 0, 0},
-		{"5 % reordered, 5 % twice", 0, 1, 0.05, 0.05},
-		{"1 % lost", 0.01, 1, 0, 0},
-		{"5 % lost", 0.05, 1, 0, 0},
-		{"20 % lost", 0.20, 1, 0, 0},
-		{"bursts of 60 ms, 3 %", 0.03, 3, 0, 0},
-		{"5 % lost, 5 % reordered, 5 % twice", 0.05, 1, 0.05, 0.05},
+		{"clean", .burst = 1},
+		{"5 % reordered, 5 % twice", .burst = 1, .reorder = 0.05, .duplicate = 0.05},
+		{"0.5 % late by 13 ms", .burst = 1, .late = 0.005},
+		{"1 % lost", .loss = 0.01, .burst = 1},
+		{"5 % lost", .loss = 0.05, .burst = 1},
+		{"20 % lost", .loss = 0.20, .burst = 1},
+		{"bursts of 60 ms, 3 %", .loss = 0.03, .burst = 3},
+		{"5 % lost, 5 % reordered, 5 % twice", .loss = 0.05, .burst = 1, .reorder = 0.05, .duplicate = 0.05},
 	};
 	encode();
 	decode(clean, false);
