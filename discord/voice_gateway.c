@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "discord/voice_codes.h"
+#include "discord/voice_messages.h"
 
 #define NEVER              INT64_MAX
 #define READY_TIMEOUT_NS   (5 * NS_PER_SEC)
@@ -34,12 +35,6 @@
  * one made, before the server ends the session for want of heartbeats. */
 #define HEARTBEAT_MAX_NS   (5 * NS_PER_SEC)
 #define CLOSE_DEAD         4000 /* not 1000: the session stays resumable */
-
-enum { OP_IDENTIFY = 0, OP_SELECT_PROTOCOL = 1, OP_READY = 2, OP_HEARTBEAT = 3, OP_SESSION = 4,
-       OP_SPEAKING = 5, OP_HEARTBEAT_ACK = 6, OP_RESUME = 7, OP_HELLO = 8, OP_RESUMED = 9,
-       OP_CONNECTED = 11, OP_VIDEO = 12, OP_DISCONNECTED = 13, OP_DAVE_PREPARE = 21,
-       OP_DAVE_EXECUTE = 22, OP_DAVE_EPOCH = 24, OP_DAVE_SENDER = 25, OP_DAVE_PROPOSALS = 27,
-       OP_DAVE_COMMIT = 29, OP_DAVE_WELCOME = 30 };
 
 struct voice_gateway {
 	const struct voice_ops *ops;
@@ -188,82 +183,32 @@ void voice_gateway_stop(struct voice_gateway *v)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-#define MESSAGE(text, w, opcode) \
-	struct strbuf text = STRBUF_INIT(4096); \
-	struct json_writer w; \
-	json_begin(&w, &text); \
-	json_w_obj(&w, NULL); \
-	json_w_int(&w, "op", opcode); \
-	json_w_obj(&w, "d")
-
-static void message_send(struct voice_gateway *v, struct strbuf *text, struct json_writer *w)
+static void message_send(struct voice_gateway *v, int err, struct strbuf *text)
 {
-	json_w_end(w);
-	json_w_end(w);
-	if (json_finish(w) == 0 && v->open)
+	if (err == 0 && v->open)
 		v->ops->send_text(v->ctx, text->data, text->len);
 	strbuf_free(text);
 }
 
-static void send_identify(struct voice_gateway *v)
-{
-	MESSAGE(text, w, OP_IDENTIFY);
-	json_w_id(&w, "server_id", v->session.guild_id);
-	json_w_id(&w, "user_id", v->session.user_id);
-	json_w_str(&w, "session_id", v->session.session_id);
-	json_w_str(&w, "token", v->session.token);
-	json_w_int(&w, "max_dave_protocol_version", v->dave_version);
-	message_send(v, &text, &w);
-	v->identified = true;
-}
-
-static void send_resume(struct voice_gateway *v)
-{
-	MESSAGE(text, w, OP_RESUME);
-	json_w_id(&w, "server_id", v->session.guild_id);
-	json_w_str(&w, "session_id", v->session.session_id);
-	json_w_str(&w, "token", v->session.token);
-	json_w_int(&w, "seq_ack", v->seq_ack);
-	message_send(v, &text, &w);
-}
-
 static void send_heartbeat(struct voice_gateway *v, int64_t now_ns)
 {
-	MESSAGE(text, w, OP_HEARTBEAT);
-	json_w_int(&w, "t", now_ns / NS_PER_MS);
-	json_w_int(&w, "seq_ack", v->seq_ack);
-	message_send(v, &text, &w);
+	struct strbuf text = VOICE_MESSAGE_INIT;
+	message_send(v, voice_write_heartbeat(&text, now_ns / NS_PER_MS, v->seq_ack), &text);
 	v->heartbeat_sent_ns = now_ns;
-}
-
-static void send_select(struct voice_gateway *v, const char *address, uint16_t port)
-{
-	MESSAGE(text, w, OP_SELECT_PROTOCOL);
-	json_w_str(&w, "protocol", "udp");
-	json_w_obj(&w, "data");
-	json_w_str(&w, "address", address);
-	json_w_int(&w, "port", port);
-	json_w_str(&w, "mode", transport_mode_name(v->mode));
-	json_w_end(&w);
-	message_send(v, &text, &w);
 }
 
 /* Required before the first RTP packet, and again after a resume. It is no voice activity: sent
  * once and left at 1. */
 static void send_speaking(struct voice_gateway *v)
 {
-	MESSAGE(text, w, OP_SPEAKING);
-	json_w_int(&w, "speaking", 1);
-	json_w_int(&w, "delay", 0);
-	json_w_int(&w, "ssrc", v->ssrc);
-	message_send(v, &text, &w);
+	struct strbuf text = VOICE_MESSAGE_INIT;
+	message_send(v, voice_write_speaking(&text, v->ssrc), &text);
 }
 
 void voice_gateway_dave_json(struct voice_gateway *v, unsigned op, uint16_t transition_id)
 {
-	MESSAGE(text, w, op);
-	json_w_int(&w, "transition_id", transition_id);
-	message_send(v, &text, &w);
+	struct strbuf text = VOICE_MESSAGE_INIT;
+	message_send(v, voice_write_transition(&text, op, transition_id), &text);
 }
 
 void voice_gateway_dave_binary(struct voice_gateway *v, const uint8_t *data, size_t bytes)
@@ -276,58 +221,32 @@ void voice_gateway_dave_binary(struct voice_gateway *v, const uint8_t *data, siz
 
 static void on_hello(struct voice_gateway *v, const struct json_at *d, int64_t now_ns)
 {
-	double interval_ms; /* fractional on older servers */
-	if (!json_num(d, "heartbeat_interval", &interval_ms))
+	int64_t heartbeat_ns;
+	if (!voice_read_hello(d, &heartbeat_ns))
 		return;
-	if (!(interval_ms >= 100 && interval_ms <= 3600000)) {
-		json_fail(d, "heartbeat_interval", "expected 100 to 3600000 ms");
-		return;
-	}
-	v->heartbeat_ns = (int64_t)(interval_ms * (double)NS_PER_MS);
-	if (v->heartbeat_ns > HEARTBEAT_MAX_NS)
-		v->heartbeat_ns = HEARTBEAT_MAX_NS;
+	v->heartbeat_ns = heartbeat_ns < HEARTBEAT_MAX_NS ? heartbeat_ns : HEARTBEAT_MAX_NS;
 	v->unanswered = 0;
 	v->heartbeat_at_ns = now_ns + v->heartbeat_ns;
 }
 
-static enum transport_mode mode_choose(const struct voice_gateway *v, const struct json_at *modes)
+static void on_ready(struct voice_gateway *v, const struct json_at *d)
 {
-	enum transport_mode best = TRANSPORT_NONE;
-	struct json_at e;
-	for (bool more = json_first(modes, &e); more; more = json_next(&e)) {
-		const char *name;
-		if (!json_value_str(&e, &name))
-			break;
-		enum transport_mode mode = transport_mode_parse(name);
-		if (mode == TRANSPORT_NONE || mode == v->refused_mode)
-			continue;
-		if (best == TRANSPORT_NONE || mode == TRANSPORT_AES256_GCM)
-			best = mode;
-	}
-	return best;
-}
-
-static void on_ready(struct voice_gateway *v, const struct json_at *d, int64_t now_ns)
-{
-	int64_t ssrc, port;
-	const char *ip;
-	struct json_at modes;
+	struct voice_server server;
 	if (v->state != VOICE_WAIT_READY)
 		return;
-	if (!json_int(d, "ssrc", 0, UINT32_MAX, &ssrc) || !json_str(d, "ip", &ip) ||
-	    !json_int(d, "port", 1, 65535, &port) || !json_arr(d, "modes", &modes))
+	if (!voice_read_ready(d, v->refused_mode, &server))
 		return; /* the time-out repairs */
-	v->mode = mode_choose(v, &modes);
+	v->mode = server.mode;
 	if (v->mode == TRANSPORT_NONE) {
 		end(v, VOICE_OUTCOME_FATAL,
 		    "the voice server offers no encryption that we speak: a newer loopline is needed");
 		return;
 	}
-	v->ssrc = (uint32_t)ssrc;
+	v->ssrc = server.ssrc;
 	v->connect_tries = 0;
 	v->state = VOICE_DISCOVERY;
 	v->step_at_ns = NEVER; /* the UDP side answers in any case */
-	v->ops->udp_start(v->ctx, v->generation, ip, (uint16_t)port, v->ssrc);
+	v->ops->udp_start(v->ctx, v->generation, server.ip, server.port, v->ssrc);
 }
 
 void voice_gateway_discovered(struct voice_gateway *v, unsigned generation, const char *address,
@@ -341,26 +260,8 @@ void voice_gateway_discovered(struct voice_gateway *v, unsigned generation, cons
 	}
 	v->state = VOICE_WAIT_SESSION;
 	v->step_at_ns = now_ns + SESSION_TIMEOUT_NS;
-	send_select(v, address, port);
-}
-
-static bool key_read(const struct json_at *d, uint8_t key[TRANSPORT_KEY_BYTES])
-{
-	struct json_at array, e;
-	size_t n = 0;
-	if (!json_arr(d, "secret_key", &array))
-		return false;
-	if (json_count(&array) != TRANSPORT_KEY_BYTES) {
-		json_fail(d, "secret_key", "expected 32 numbers");
-		return false;
-	}
-	for (bool more = json_first(&array, &e); more; more = json_next(&e)) {
-		int64_t byte;
-		if (!json_value_int(&e, 0, 255, &byte))
-			return false;
-		key[n++] = (uint8_t)byte;
-	}
-	return true;
+	struct strbuf text = VOICE_MESSAGE_INIT;
+	message_send(v, voice_write_select(&text, address, port, v->mode), &text);
 }
 
 static void dave(struct voice_gateway *v, const struct voice_dave *event)
@@ -371,28 +272,23 @@ static void dave(struct voice_gateway *v, const struct voice_dave *event)
 /* May come again later in a session, with another key. */
 static void on_session(struct voice_gateway *v, const struct json_at *d)
 {
-	uint8_t key[TRANSPORT_KEY_BYTES];
-	const char *mode;
-	int64_t version = 0;
+	struct voice_description session;
 	if (v->state != VOICE_WAIT_SESSION && v->state != VOICE_READY && v->state != VOICE_RESUMING)
 		return;
-	if (!json_str(d, "mode", &mode) ||
-	    (json_has(d, "dave_protocol_version") &&
-	     !json_int_lax(d, "dave_protocol_version", 0, 65535, &version)) ||
-	    !key_read(d, key))
+	if (!voice_read_session(d, &session))
 		return;
-	if (transport_mode_parse(mode) != v->mode) {
-		sodium_memzero(key, sizeof(key));
-		end(v, VOICE_OUTCOME_REJOIN, "the voice server chose another encryption mode");
-		return;
-	}
-	int err = v->ops->media_start(v->ctx, v->mode, key, v->ssrc);
-	sodium_memzero(key, sizeof(key));
+	int err = -EINVAL;
+	bool fits = session.mode == v->mode;
+	if (fits)
+		err = v->ops->media_start(v->ctx, v->mode, session.key, v->ssrc);
+	sodium_memzero(session.key, sizeof(session.key));
 	if (err < 0) {
-		end(v, VOICE_OUTCOME_REJOIN, "the media keys could not be set up");
+		end(v, VOICE_OUTCOME_REJOIN,
+		    fits ? "the media keys could not be set up" :
+			   "the voice server chose another encryption mode");
 		return;
 	}
-	dave(v, &(struct voice_dave){.op = OP_SESSION, .version = (unsigned)version});
+	dave(v, &(struct voice_dave){.op = VOICE_OP_SESSION, .version = session.dave_version});
 	send_speaking(v);
 	if (v->state == VOICE_WAIT_SESSION) {
 		v->state = VOICE_READY;
@@ -415,106 +311,79 @@ static void on_resumed(struct voice_gateway *v)
 static void on_speaking(struct voice_gateway *v, const struct json_at *d, const char *ssrc_name)
 {
 	uint64_t user;
-	int64_t ssrc;
-	if (!json_has(d, "user_id") || !json_has(d, ssrc_name))
-		return; /* op 12 without audio; op 5 that names nobody */
-	if (json_id_lax(d, "user_id", &user) && json_int(d, ssrc_name, 0, UINT32_MAX, &ssrc) && user &&
-	    ssrc)
-		v->ops->on_speaker(v->ctx, user, (uint32_t)ssrc);
+	uint32_t ssrc;
+	if (voice_read_speaking(d, ssrc_name, &user, &ssrc))
+		v->ops->on_speaker(v->ctx, user, ssrc);
 }
 
 static void on_connected(struct voice_gateway *v, const struct json_at *d)
 {
 	uint64_t users[VOICE_USERS_MAX];
-	size_t n = 0;
-	struct json_at array, e;
-	if (!json_arr(d, "user_ids", &array))
-		return;
-	for (bool more = json_first(&array, &e); more && n < VOICE_USERS_MAX; more = json_next(&e)) {
-		if (!json_value_id(&e, &users[n]))
-			return;
-		n += users[n] != 0; /* no user has the id 0 */
-	}
+	size_t n = voice_read_users(d, users);
 	if (n > 0)
-		dave(v, &(struct voice_dave){.op = OP_CONNECTED, .users = users, .user_count = n});
+		dave(v, &(struct voice_dave){
+				.op = VOICE_OP_CONNECTED, .users = users, .user_count = n});
 }
 
 static void on_disconnected(struct voice_gateway *v, const struct json_at *d)
 {
 	uint64_t user;
-	if (!json_id_lax(d, "user_id", &user) || user == 0)
+	if (!voice_read_user(d, &user))
 		return;
 	v->ops->on_left(v->ctx, user);
-	dave(v, &(struct voice_dave){.op = OP_DISCONNECTED, .users = &user, .user_count = 1});
-}
-
-static void on_dave_json(struct voice_gateway *v, unsigned op, const struct json_at *d)
-{
-	int64_t version = 0, id = 0, epoch = 0;
-	if (op != OP_DAVE_EXECUTE && !json_int_lax(d, "protocol_version", 0, 65535, &version))
-		return;
-	/* op 24 carries none */
-	if (op != OP_DAVE_EPOCH && !json_int_lax(d, "transition_id", 0, 65535, &id))
-		return;
-	if (op == OP_DAVE_EPOCH && !json_int_lax(d, "epoch", 0, INT64_C(1) << 53, &epoch))
-		return;
-	dave(v, &(struct voice_dave){.op = op,
-				     .version = (unsigned)version,
-				     .transition_id = (uint16_t)id,
-				     .epoch = (uint64_t)epoch});
+	dave(v, &(struct voice_dave){.op = VOICE_OP_DISCONNECTED, .users = &user, .user_count = 1});
 }
 
 static void on_payload(struct voice_gateway *v, const struct json_at *root, int64_t now_ns)
 {
 	int64_t op, seq;
 	struct json_at d = {.doc = root->doc};
+	struct voice_dave event;
 	if (!json_int(root, "op", 0, 1000, &op))
 		return;
 	if (json_has(root, "seq") && json_int(root, "seq", 0, 65535, &seq))
 		v->seq_ack = (int32_t)seq; /* 0 is a number like any other */
-	if (op == OP_RESUMED) {
+	if (op == VOICE_OP_RESUMED) {
 		on_resumed(v);
 		return;
 	}
-	if (op == OP_HEARTBEAT) {
+	if (op == VOICE_OP_HEARTBEAT) {
 		send_heartbeat(v, now_ns);
 		return;
 	}
-	if (op == OP_HEARTBEAT_ACK) {
+	if (op == VOICE_OP_HEARTBEAT_ACK) {
 		v->unanswered = 0;
 		if (v->heartbeat_sent_ns)
 			v->rtt_ns = now_ns - v->heartbeat_sent_ns;
 		return;
 	}
-	bool ours = op == OP_READY || op == OP_SESSION || op == OP_SPEAKING || op == OP_HELLO ||
-		    (op >= OP_CONNECTED && op <= OP_DISCONNECTED) || op == OP_DAVE_PREPARE ||
-		    op == OP_DAVE_EXECUTE || op == OP_DAVE_EPOCH;
-	if (!ours || !json_obj(root, "d", &d))
+	if (!voice_op_is_known((unsigned)op) || !json_obj(root, "d", &d))
 		return;
 	switch (op) {
-	case OP_HELLO:
+	case VOICE_OP_HELLO:
 		on_hello(v, &d, now_ns);
 		break;
-	case OP_READY:
-		on_ready(v, &d, now_ns);
+	case VOICE_OP_READY:
+		on_ready(v, &d);
 		break;
-	case OP_SESSION:
+	case VOICE_OP_SESSION:
 		on_session(v, &d);
 		break;
-	case OP_SPEAKING:
+	case VOICE_OP_SPEAKING:
 		on_speaking(v, &d, "ssrc");
 		break;
-	case OP_VIDEO:
+	case VOICE_OP_VIDEO:
 		on_speaking(v, &d, "audio_ssrc");
 		break;
-	case OP_CONNECTED:
+	case VOICE_OP_CONNECTED:
 		on_connected(v, &d);
 		break;
-	case OP_DISCONNECTED:
+	case VOICE_OP_DISCONNECTED:
 		on_disconnected(v, &d);
 		break;
 	default:
-		on_dave_json(v, (unsigned)op, &d);
+		if (voice_read_dave((unsigned)op, &d, &event))
+			dave(v, &event);
 		break;
 	}
 }
@@ -551,8 +420,7 @@ void voice_gateway_binary(struct voice_gateway *v, unsigned generation, const ui
 	}
 	v->seq_ack = get_be16(data); /* also when the content is not for us */
 	unsigned op = data[2];
-	if (op == OP_DAVE_SENDER || op == OP_DAVE_PROPOSALS || op == OP_DAVE_COMMIT ||
-	    op == OP_DAVE_WELCOME)
+	if (voice_op_is_binary(op))
 		dave(v, &(struct voice_dave){.op = op, .payload = data + 3, .bytes = bytes - 3});
 }
 
@@ -566,10 +434,13 @@ void voice_gateway_opened(struct voice_gateway *v, unsigned generation, int64_t 
 	if (v->state == VOICE_CONNECTING) {
 		v->state = VOICE_WAIT_READY;
 		v->step_at_ns = now_ns + READY_TIMEOUT_NS;
-		send_identify(v);
+		struct strbuf text = VOICE_MESSAGE_INIT;
+		message_send(v, voice_write_identify(&text, &v->session, v->dave_version), &text);
+		v->identified = true;
 	} else if (v->state == VOICE_RESUMING) {
 		v->step_at_ns = now_ns + RESUME_TIMEOUT_NS;
-		send_resume(v);
+		struct strbuf text = VOICE_MESSAGE_INIT;
+		message_send(v, voice_write_resume(&text, &v->session, v->seq_ack), &text);
 	}
 }
 

@@ -20,11 +20,7 @@
 #include <stdint.h>
 
 #include "discord/transport_cipher.h"
-
-#define VOICE_MESSAGE_BYTES_MAX (1u << 20)
-#define VOICE_TOKEN_BYTES       256
-#define VOICE_ENDPOINT_BYTES    256
-#define VOICE_USERS_MAX         256 /* ids taken from one op 11 */
+#include "discord/voice_messages.h"
 
 enum voice_state {
 	VOICE_IDLE,
@@ -43,18 +39,6 @@ enum voice_outcome {
 	VOICE_OUTCOME_WAIT,   /* let the main gateway's events decide */
 	VOICE_OUTCOME_PAUSE,  /* the same as REJOIN, minutes later */
 	VOICE_OUTCOME_FATAL,  /* stay away until somebody asks again */
-};
-
-/* What DAVE has to hear, in the order received. */
-struct voice_dave {
-	unsigned op;            /* 4, 11, 13, 21, 22, 24 from JSON; 25, 27, 29, 30 binary */
-	unsigned version;       /* 4, 21, 24: dave_protocol_version or protocol_version */
-	uint16_t transition_id; /* 21, 22 */
-	uint64_t epoch;         /* 24 */
-	const uint64_t *users;  /* 11, 13 */
-	size_t user_count;
-	const uint8_t *payload; /* binary: what follows the opcode */
-	size_t bytes;
 };
 
 /* All required. None may call back into the session but voice_gateway_dave_*(). */
@@ -79,13 +63,6 @@ struct voice_ops {
 	/* The state is IDLE and media is stopped. why: a few words. */
 	void (*on_end)(void *ctx, enum voice_outcome outcome, const char *why);
 	void (*on_note)(void *ctx, const char *text);
-};
-
-struct voice_session {
-	uint64_t guild_id, user_id;
-	char session_id[VOICE_TOKEN_BYTES];
-	char token[VOICE_TOKEN_BYTES];
-	char endpoint[VOICE_ENDPOINT_BYTES]; /* host[:port] as announced, port kept */
 };
 
 struct voice_gateway;

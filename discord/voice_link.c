@@ -24,8 +24,6 @@
 #define TIMER_MIN_MS    50
 #define DAVE_QUEUE_BYTES (1u << 20)
 
-enum { VOICE_OP_SESSION = 4, VOICE_OP_CONNECTED = 11, VOICE_OP_DISCONNECTED = 13 };
-
 struct voice_link {
 	struct voice_link_config config;
 	struct voice_gateway *gateway;
