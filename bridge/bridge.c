@@ -16,8 +16,6 @@
 #define WATCH_MS         1000 /* how often PCMs are looked at while nothing moves */
 #define WATCH_TICKS      20   /* ... and while sound moves: 100 ms */
 #define STOP_POLL_MS     100
-#define GATHER_SESSIONS  16  /* from so many streams on, what comes within GATHER_NS is done together */
-#define GATHER_NS        NS_PER_MS
 #define STRANGER_BURST   20
 #define STRANGER_RATE    2 /* a second */
 #define USER_AGENT       "loopline-bridge/" LOOPLINE_VERSION
@@ -122,10 +120,8 @@ static void on_tick(void *arg, uint64_t periods, int64_t now_ns)
 		loop_tick_period(b->tick, 0);
 		b->ticking = false;
 	}
-	/* each of them sends 50 messages a second */
-	bool many = running && server_session_count(b->server) >= GATHER_SESSIONS;
-
-	loop_gather(b->loop, many ? GATHER_NS : 0, b->tick_start_ns);
+	/* each stream brings 50 messages a second, none of which is heard before the next tick */
+	server_gather(b->server, running);
 }
 
 void bridge_start_tick(struct bridge *b)
@@ -133,7 +129,6 @@ void bridge_start_tick(struct bridge *b)
 	if (b->ticking)
 		return;
 	loop_tick_period(b->tick, LINE_TICK_NS);
-	b->tick_start_ns = clock_mono_ns();
 	b->ticking = true;
 }
 

@@ -35,7 +35,6 @@ struct bridge {
 	struct pending *pending; /* streams that wait for REST's word */
 	struct loop_tick *tick;
 	bool ticking; /* while sound moves */
-	int64_t tick_start_ns;
 	unsigned ticks;
 	struct loop_timer deadline; /* of calls */
 	struct loop_timer watch;    /* over the PCMs, when there is no tick */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "bridge/form.h"
 #include "bridge/listener.h"
 #include "bridge/rate_limit.h"
+#include "common/arrival.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -30,6 +32,7 @@
 #define CLOSE_SECONDS   2
 #define RECEIVE_START   1024 /* a media message is about 400 bytes */
 #define ANSWER_MAX      8192
+#define DATED_A_TURN    128
 /*
  * Bytes that may wait unsent in the kernel before a frame is held back here, where it can still be
  * dropped: about two frames. Sent but not acknowledged bytes do not count, they are on their way.
@@ -65,6 +68,8 @@ struct session {
 	char peer[ADDRESS_TEXT_BYTES];
 	void *bound;
 	int close_code; /* 0: stay open */
+	int64_t arrived_ns; /* what lay in the socket at look number looked; 0: nothing */
+	unsigned looked;
 	char *text;     /* a message that comes in pieces */
 	size_t text_len, text_size;
 	bool skipping;  /* the rest of a message that was too long */
@@ -79,11 +84,21 @@ struct server {
 	struct session *sessions;
 	int session_count;
 	struct loop_timer check;
+	bool gathering;
+	struct arrival_clock arrivals;
+	unsigned looks;
+	int sockets; /* epoll, of the sessions: which of them have something to date */
 	struct log_rate refused_rate;
 	bool stopped; /* no hooks any more */
 };
 
 /* ---- helpers -------------------------------------------------------------------------------- */
+
+static void want_writable(struct server *server, struct lws *wsi)
+{
+	lws_callback_on_writable(wsi);
+	loop_hurry(server->loop);
+}
 
 /* Quirk: custom headers are found by their lower-case name with the colon, and only so. */
 static bool custom_header(struct lws *wsi, const char *name, char *out, int size)
@@ -142,15 +157,17 @@ static int write_head(struct lws *wsi, const struct webhook_answer *answer)
 	return 0;
 }
 
-static int answer_text(struct lws *wsi, struct exchange *x, int status, const char *text)
+static int answer_text(struct lws *wsi, struct connection *c, int status, const char *text)
 {
+	struct exchange *x = c->exchange;
+
 	x->answer.status = status;
 	x->answer.content_type = "text/plain";
 	strbuf_reset(&x->answer.body);
 	strbuf_str(&x->answer.body, text);
 	if (write_head(wsi, &x->answer))
 		return -1;
-	lws_callback_on_writable(wsi);
+	want_writable(c->server, wsi);
 	return 0;
 }
 
@@ -177,7 +194,7 @@ static int exchange_finish(struct lws *wsi, struct connection *c)
 	server->hooks.request(server->hooks.user, &request, &x->answer);
 	if (write_head(wsi, &x->answer))
 		return -1;
-	lws_callback_on_writable(wsi);
+	want_writable(server, wsi);
 	return 0;
 }
 
@@ -206,10 +223,10 @@ static int exchange_begin(struct lws *wsi, struct connection *c)
 		if (lws_hdr_total_length(wsi, method[i].token))
 			break;
 	if (i == sizeof(method) / sizeof(method[0]))
-		return answer_text(wsi, x, 405, "method not allowed\n");
+		return answer_text(wsi, c, 405, "method not allowed\n");
 	strcpy(x->method, method[i].name);
 	if (!request_target(wsi, method[i].token, x->target))
-		return answer_text(wsi, x, 414, "the address is too long\n");
+		return answer_text(wsi, c, 414, "the address is too long\n");
 	header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, x->content_type, sizeof(x->content_type));
 	custom_header(wsi, "x-twilio-signature:", x->signature, sizeof(x->signature));
 	custom_header(wsi, "i-twilio-idempotency-token:", x->idempotency, sizeof(x->idempotency));
@@ -220,17 +237,17 @@ static int exchange_begin(struct lws *wsi, struct connection *c)
 	/* Quirk: a body without a length, or one that waits for "100 Continue", would get no answer
 	 * from libwebsockets until its time-out. */
 	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_EXPECT))
-		return answer_text(wsi, x, 417, "Expect is not supported\n");
+		return answer_text(wsi, c, 417, "Expect is not supported\n");
 	if (!header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, number, sizeof(number)) ||
 	    number[strspn(number, "0123456789")] != '\0')
-		return answer_text(wsi, x, 411, "Content-Length is needed\n");
+		return answer_text(wsi, c, 411, "Content-Length is needed\n");
 	if (strlen(number) > 8 || strtoul(number, NULL, 10) > FORM_MAX_BYTES)
-		return answer_text(wsi, x, 413, "the body is too big\n");
+		return answer_text(wsi, c, 413, "the body is too big\n");
 	x->body_size = strtoul(number, NULL, 10);
 	if (x->body_size == 0)
 		return 0; /* HTTP_BODY_COMPLETION comes all the same */
 	x->body = malloc(x->body_size);
-	return x->body ? 0 : answer_text(wsi, x, 500, "out of memory\n");
+	return x->body ? 0 : answer_text(wsi, c, 500, "out of memory\n");
 }
 
 static int exchange_body(struct exchange *x, const void *in, size_t len)
@@ -300,6 +317,7 @@ static void session_unlink(struct session *s)
 {
 	if (!s->prev)
 		return;
+	epoll_ctl(s->server->sockets, EPOLL_CTL_DEL, lws_get_socket_fd(s->wsi), NULL);
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
@@ -315,18 +333,12 @@ static void session_free(struct session *s)
 	free(s);
 }
 
-void session_send(struct session *session, const uint8_t frame[G711_FRAME_BYTES], int64_t now_ns)
-{
-	media_stream_send(session->stream, frame, now_ns);
-	lws_callback_on_writable(session->wsi);
-}
-
 void session_close(struct session *session, int code)
 {
 	if (session->close_code)
 		return;
 	session->close_code = code;
-	lws_callback_on_writable(session->wsi);
+	want_writable(session->server, session->wsi);
 	/* a peer that reads nothing never makes the socket writable */
 	lws_set_timeout(session->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_SECONDS);
 }
@@ -416,7 +428,10 @@ static int session_filter(struct lws *wsi, struct connection *c)
 static void session_established(struct session *s)
 {
 	struct server *server = s->server;
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
 
+	/* one that is not in the set is dated when it is read */
+	epoll_ctl(server->sockets, EPOLL_CTL_ADD, lws_get_socket_fd(s->wsi), &event);
 	s->next = server->sessions;
 	s->prev = &server->sessions;
 	if (s->next)
@@ -434,23 +449,31 @@ static int close_now(struct session *s, int code)
 	return -1;
 }
 
+static bool is_dated(const struct session *s)
+{
+	return s->arrived_ns && s->looked == s->server->looks;
+}
+
 static int session_message(struct session *s, const char *text, size_t len)
 {
-	int code = media_stream_receive(s->stream, text, len, lws_frame_is_binary(s->wsi),
-					clock_mono_ns());
+	int64_t arrived_ns = is_dated(s) ? s->arrived_ns : clock_mono_ns();
+	int code = media_stream_receive(s->stream, text, len, lws_frame_is_binary(s->wsi), arrived_ns);
 
-	if (code)
-		return close_now(s, code);
-	if (media_stream_pending(s->stream))
-		lws_callback_on_writable(s->wsi);
-	return 0;
+	/* The look was at the first of all that is read now; those behind it came later. */
+	s->arrived_ns = 0;
+	return code ? close_now(s, code) : 0;
 }
 
 /* Quirk: one callback is one piece, not one message. */
 static int session_receive(struct session *s, const char *in, size_t len)
 {
 	bool first = lws_is_first_fragment(s->wsi), last = lws_is_final_fragment(s->wsi);
+	int unread = 0;
 
+	/* Quirk: libwebsockets reads 4 KiB, or one TLS record, a turn. A single message is all there was. */
+	if (s->server->gathering && !(last && is_dated(s) && !s->server->tls_cert) &&
+	    ioctl(lws_get_socket_fd(s->wsi), FIONREAD, &unread) == 0 && unread > 0)
+		loop_hurry(s->server->loop);
 	if (s->close_code)
 		return 0;
 	if (first)
@@ -479,29 +502,48 @@ static int session_receive(struct session *s, const char *in, size_t len)
 	return last ? session_message(s, s->text, s->text_len) : 0;
 }
 
-static int session_write(struct session *s)
+/* Sends the next message that waits, if the socket takes it. 1: sent, 0: not now, -1: the socket is bad. */
+static int send_next(struct session *s)
 {
 	unsigned char buf[LWS_PRE + MEDIA_BUILD_BYTES];
 	int unsent = 0;
 	size_t len;
 
 	/* Quirk: libwebsockets takes any amount and keeps what the socket does not; it must not get
-	 * more than goes out. The next frame asks again. */
+	 * more than goes out. The next frame tries again. */
 	if (lws_partial_buffered(s->wsi))
 		return 0;
-	if (s->close_code)
-		return close_now(s, s->close_code);
 	if (ioctl(lws_get_socket_fd(s->wsi), SIOCOUTQNSD, &unsent) == 0 && unsent > UNSENT_MAX)
 		return 0;
 	len = media_stream_next(s->stream, (char *)buf + LWS_PRE);
-	if (len == 0)
-		return 0;
 	/* Quirk: a short count is no error, only a negative one is. */
-	if (lws_write(s->wsi, buf + LWS_PRE, len, LWS_WRITE_TEXT) < 0)
-		return -1;
-	if (media_stream_pending(s->stream))
-		lws_callback_on_writable(s->wsi);
-	return 0;
+	return lws_write(s->wsi, buf + LWS_PRE, len, LWS_WRITE_TEXT) < 0 ? -1 : 1;
+}
+
+/* Sends what waits, until there is no more or the socket takes none. */
+static int flush(struct session *s)
+{
+	int sent = 1;
+
+	while (sent > 0 && media_stream_pending(s->stream))
+		sent = send_next(s);
+	return sent < 0 ? -1 : 0;
+}
+
+static int session_write(struct session *s)
+{
+	if (lws_partial_buffered(s->wsi))
+		return 0;
+	return s->close_code ? close_now(s, s->close_code) : flush(s);
+}
+
+void session_send(struct session *s, const uint8_t frame[G711_FRAME_BYTES], int64_t now_ns)
+{
+	media_stream_send(s->stream, frame, now_ns);
+	/* Here and not when the socket says that it is writable, which it nearly always is: that would be
+	 * another turn of the loop for each frame. */
+	if (!s->close_code && flush(s) < 0)
+		session_close(s, STREAM_CLOSE_AWAY);
 }
 
 static void session_closed(struct connection *c)
@@ -579,6 +621,7 @@ static bool on_accepted(void *user, int fd, const struct sockaddr_storage *peer)
 		close(fd);
 		return false;
 	}
+	arrival_enable(fd);
 	wsi = lws_adopt_socket_vhost(server->vhost, fd); /* closes fd when it fails */
 	if (!wsi) {
 		free(c);
@@ -652,7 +695,11 @@ int server_create(struct server **out, struct loop *loop, const struct server_co
 		return err;
 	server->loop = loop;
 	server->hooks = *config->hooks;
-
+	server->sockets = epoll_create1(EPOLL_CLOEXEC);
+	if (server->sockets < 0) {
+		err = -errno;
+		goto out;
+	}
 	err = create_vhost(server, config);
 	if (err)
 		goto out;
@@ -683,6 +730,32 @@ int server_session_count(const struct server *server)
 	return server->session_count;
 }
 
+/* Libwebsockets reads the sockets, so the date is to be had before it does. */
+static void date_arrivals(void *arg)
+{
+	struct server *server = arg;
+	struct epoll_event events[DATED_A_TURN];
+	int64_t now_ns = clock_mono_ns(), wall_ns = arrival_wall_ns(&server->arrivals, now_ns);
+	int n = epoll_wait(server->sockets, events, DATED_A_TURN, 0);
+
+	server->looks++;
+	for (int i = 0; i < n; i++) {
+		struct session *s = events[i].data.ptr;
+
+		s->arrived_ns = arrival_peek(lws_get_socket_fd(s->wsi), now_ns, wall_ns);
+		s->looked = server->looks;
+	}
+}
+
+void server_gather(struct server *server, bool gather)
+{
+	if (gather == server->gathering)
+		return;
+	server->gathering = gather;
+	loop_gather(server->loop, gather ? date_arrivals : NULL, server);
+	server->looks++; /* what was dated is not to be taken for later */
+}
+
 bool server_reload_tls(struct server *server)
 {
 	if (!server->tls_cert)
@@ -697,6 +770,7 @@ void server_stop(struct server *server)
 {
 	server_stop_accepting(server);
 	loop_timer_cancel(&server->check);
+	server_gather(server, false);
 	server->stopped = true;
 }
 
@@ -704,6 +778,8 @@ void server_destroy(struct server *server)
 {
 	if (!server)
 		return;
+	if (server->sockets >= 0)
+		close(server->sockets);
 	free(server->tls_cert);
 	free(server->tls_key);
 	free(server);

@@ -50,6 +50,8 @@ void server_stop_accepting(struct server *server);
 /* Closes every session with `code`; done() of live ones is called as each socket goes. */
 void server_close_sessions(struct server *server, int code);
 int server_session_count(const struct server *server);
+/* While the owner's tick runs: messages wait for it (loop_gather()), and have the date of their coming. */
+void server_gather(struct server *server, bool gather);
 /* Reads certificate and key again (same paths). False if they cannot be used: the old stay. */
 bool server_reload_tls(struct server *server);
 /* No hook is called any more; for use before loop_destroy(), in which the connections die. */
@@ -72,7 +74,7 @@ void *session_user(const struct session *session); /* the hooks' user */
 void session_bind(struct session *session, void *bound);
 void *session_bound(const struct session *session);
 
-/* Queues a frame and asks for the socket. */
+/* Sends a frame, or queues it where the socket takes none now. */
 void session_send(struct session *session, const uint8_t frame[G711_FRAME_BYTES], int64_t now_ns);
 /* Closes by a close frame, and by force where that does not go through. Not from inside the
  * session's own hooks, which have return values for that. */

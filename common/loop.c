@@ -22,6 +22,7 @@
 #include "common/mutex.h"
 
 #define EVENTS_A_TURN     32
+#define GATHER_MOST_MS    20 /* should there be no tick after all */
 #define RUN_UNTIL_LOOK_MS 10
 
 struct loop_watch {
@@ -50,7 +51,10 @@ struct loop {
 	struct loop_watch *signal_watch;
 	struct loop_watch *watches;
 	struct loop_timers *timers;
-	int64_t gather_ns, gather_origin_ns, gather_next_ns;
+	void (*look)(void *arg); /* NULL: sockets are not gathered */
+	void *look_arg;
+	bool hurry;
+	bool ready; /* something of ours is due, so says libwebsockets */
 	bool dispatching;
 	bool sweep;            /* removed watches wait in the list */
 	_Atomic bool stopping; /* written by any thread and signal handlers, read by the loop */
@@ -129,12 +133,15 @@ void loop_watch_remove(struct loop_watch *watch)
 		sweep(loop);
 }
 
-static void dispatch(struct loop *loop)
+/* From taking events to the end of the turn watches are only marked as removed. */
+static int take_events(struct loop *loop, struct epoll_event events[EVENTS_A_TURN], int timeout_ms)
 {
-	struct epoll_event events[EVENTS_A_TURN];
-	int n = epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, 0);
-
 	loop->dispatching = true;
+	return epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, timeout_ms);
+}
+
+static void dispatch(struct loop *loop, const struct epoll_event *events, int n)
+{
 	for (int i = 0; i < n; i++) {
 		struct loop_watch *watch = events[i].data.ptr;
 
@@ -261,8 +268,11 @@ int loop_signals(struct loop *loop, void (*fn)(void *arg, int signo), void *arg)
 static int raw_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			size_t len)
 {
-	if (reason == LWS_CALLBACK_RAW_RX_FILE)
-		dispatch(lws_context_user(lws_get_context(wsi)));
+	if (reason == LWS_CALLBACK_RAW_RX_FILE) {
+		struct loop *loop = lws_context_user(lws_get_context(wsi));
+
+		loop->ready = true;
+	}
 	return 0;
 }
 
@@ -404,34 +414,45 @@ struct loop_vhosts **loop_client_vhosts(struct loop *loop)
 	return &loop->client_vhosts;
 }
 
-void loop_gather(struct loop *loop, int64_t period_ns, int64_t origin_ns)
+void loop_gather(struct loop *loop, void (*look)(void *arg), void *arg)
 {
-	loop->gather_ns = period_ns;
-	loop->gather_origin_ns = origin_ns;
+	loop->look = look;
+	loop->look_arg = arg;
 }
 
-/* Sleeps until the first point of the grid after the last wake; not at all where that has passed. */
-static void gather(struct loop *loop)
+void loop_hurry(struct loop *loop)
 {
-	int64_t now_ns = clock_mono_ns(), next_ns = loop->gather_next_ns;
+	loop->hurry = true;
+}
 
-	if (now_ns < next_ns && next_ns - now_ns <= loop->gather_ns) {
-		struct timespec at = {next_ns / NS_PER_SEC, next_ns % NS_PER_SEC};
+/* Sockets first: what came before a tick is there for it. */
+static int turn(struct loop *loop)
+{
+	struct epoll_event events[EVENTS_A_TURN];
+	int n = 0, err;
 
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-		now_ns = clock_mono_ns();
+	if (loop->look) {
+		n = take_events(loop, events, loop->hurry ? 0 : GATHER_MOST_MS);
+		loop->hurry = false;
+		loop->look(loop->look_arg);
+		err = lws_service(loop->lws, -1); /* without waiting */
+	} else {
+		loop->ready = false;
+		err = lws_service(loop->lws, 0);
+		if (loop->ready)
+			n = take_events(loop, events, 0);
 	}
-	loop->gather_next_ns = loop->gather_origin_ns +
-			       ((now_ns - loop->gather_origin_ns) / loop->gather_ns + 1) * loop->gather_ns;
+	dispatch(loop, events, n);
+	return err < 0 ? -EIO : 0;
 }
 
 int loop_run(struct loop *loop)
 {
 	while (!atomic_load(&loop->stopping)) {
-		if (loop->gather_ns > 0)
-			gather(loop);
-		if (lws_service(loop->lws, 0) < 0)
-			return -EIO;
+		int err = turn(loop);
+
+		if (err)
+			return err;
 	}
 	atomic_store(&loop->stopping, false);
 	return 0;
@@ -451,7 +472,7 @@ bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int t
 	if (loop_tick_start(loop, &tick, RUN_UNTIL_LOOK_MS * NS_PER_MS, look_again, NULL) < 0)
 		return false;
 	while (!(result = done(arg)) && clock_mono_ns() < end_ns && !atomic_load(&loop->stopping))
-		if (lws_service(loop->lws, 0) < 0)
+		if (turn(loop) < 0)
 			break;
 	loop_tick_stop(tick);
 	return result;

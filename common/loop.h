@@ -109,13 +109,16 @@ void loop_tick_period(struct loop_tick *tick, int64_t period_ns);
 void loop_tick_stop(struct loop_tick *tick); /* NULL is fine; from inside fn too */
 
 /*
- * For many busy sockets: poll() looks at all of them at each wake, be it for one. From now on the loop
- * looks for work once in each period_ns at most, at origin_ns and multiples of the period after it
- * while there is always some, and does together what came meanwhile; 0: at once. Where the work of
- * one turn takes longer, the next follows immediately: a tick that was started at origin_ns, of
- * whole periods, is never late by this. The loop's thread.
+ * For sockets whose messages are not needed before the next tick: they wake the loop no more. What came on
+ * any socket is done together when something else wakes it (a tick, a timer, a post, a watch), and right
+ * before that: a tick finds done what came until its moment. There must be a tick meanwhile.
+ * look(), called before the sockets are read, can ask the kernel since when what is there has lain. NULL:
+ * each socket wakes the loop again. The loop's thread.
  */
-void loop_gather(struct loop *loop, int64_t period_ns, int64_t origin_ns);
+void loop_gather(struct loop *loop, void (*look)(void *arg), void *arg);
+/* Somebody waits for what a socket is to do next (a writable callback, the rest of what came): the next turn
+ * looks at the sockets at once. */
+void loop_hurry(struct loop *loop);
 
 /*
  * Takes SIGHUP, SIGTERM and SIGINT by signalfd and calls fn(arg, signo) on the loop. Blocks

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "alsa/port.h"
+#include "common/arrival.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -30,7 +31,6 @@
  * costs a frame half a step. */
 #define MANY_LINES       8
 #define WAKE_GRID_NS     NS_PER_MS
-#define WALL_SET_NS      NS_PER_MS
 
 enum command_type { CMD_DECODER, CMD_PATH, CMD_KEY, CMD_SPEAKER, CMD_LEFT, CMD_CALLS, CMD_QUIT };
 
@@ -83,7 +83,7 @@ struct media {
 	struct spsc *to_audio, *to_control;
 	int wake_audio, wake_control; /* eventfds */
 	int sockets; /* epoll set of the lines' UDP sockets */
-	int64_t wall_ahead_ns, wall_looked_ns; /* audio thread's */
+	struct arrival_clock arrivals; /* audio thread's */
 	struct loop_watch *watch;
 	pthread_t thread;
 	bool running, realtime;
@@ -205,16 +205,6 @@ static bool commands_run(struct media *m, int64_t now_ns)
 	return true;
 }
 
-/* The wall clock at now_ns; 0 if it was set since the last look (slewing is 500 ppm at most). */
-static int64_t wall_look(struct media *m, int64_t now_ns)
-{
-	int64_t ahead_ns = clock_wall_ns() - now_ns, moved_ns = ahead_ns - m->wall_ahead_ns;
-	bool set = llabs(moved_ns) > WALL_SET_NS + (now_ns - m->wall_looked_ns) / 1000;
-	m->wall_ahead_ns = ahead_ns;
-	m->wall_looked_ns = now_ns;
-	return set ? 0 : now_ns + ahead_ns;
-}
-
 static void sockets_read(struct media *m, int64_t now_ns, int64_t wall_ns)
 {
 	struct epoll_event events[MEDIA_LINES_MAX];
@@ -245,7 +235,7 @@ static void *audio_thread(void *arg)
 			continue;
 		}
 		now_ns = m->woken_ns = clock_mono_ns();
-		int64_t wall_ns = wall_look(m, now_ns);
+		int64_t wall_ns = arrival_wall_ns(&m->arrivals, now_ns);
 		if (fds[0].revents) {
 			drain(m->wake_audio);
 			if (m->answers != m->pings)

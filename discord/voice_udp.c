@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/arrival.h"
 #include "common/bytes.h"
 #include "common/clock.h"
 #include "common/random.h"
@@ -34,7 +35,6 @@
 #define RECEIVE_BUFFER      (512 * 1024)
 #define RECEIVE_BURST       256 /* packets a call, so that a flood cannot hold the thread */
 #define RECEIVE_BATCH       4   /* of them by one system call */
-#define ARRIVAL_AGE_MAX_NS  NS_PER_SEC
 #define REFUSED_MAX         3   /* ICMP errors in a row before the path is called dead */
 
 struct voice_udp {
@@ -62,7 +62,7 @@ struct voice_udp {
 	struct mmsghdr messages[RECEIVE_BATCH];
 	struct iovec spans[RECEIVE_BATCH];
 	union {
-		char bytes[CMSG_SPACE(sizeof(struct timespec))];
+		char bytes[ARRIVAL_CONTROL_BYTES];
 		struct cmsghdr align;
 	} stamps[RECEIVE_BATCH];
 	uint8_t datagrams[RECEIVE_BATCH][RTP_DATAGRAM_BYTES];
@@ -95,8 +95,8 @@ int voice_udp_create(struct voice_udp **out, const char *ip, uint16_t port, uint
 		goto fail;
 	int size = RECEIVE_BUFFER, tos = 0xB8; /* expedited forwarding; all of these are wishes */
 	setsockopt(u->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	setsockopt(u->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
 	setsockopt(u->fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	arrival_enable(u->fd);
 	if (connect(u->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		goto fail;
 	u->generation = generation;
@@ -252,22 +252,6 @@ static void datagram_receive(struct voice_udp *u, const uint8_t *datagram, size_
 	}
 }
 
-/* When the kernel took it from the wire: its stamps are of the wall clock, of which wall_ns is now_ns. It
- * may have come after now_ns, while we worked. */
-static int64_t message_arrival_ns(struct msghdr *message, int64_t now_ns, int64_t wall_ns)
-{
-	struct timespec stamp;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
-			continue;
-		memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
-		int64_t age_ns = wall_ns - (stamp.tv_sec * NS_PER_SEC + stamp.tv_nsec);
-		/* more than that and the clock was set, or wall_ns is not known */
-		return age_ns < ARRIVAL_AGE_MAX_NS && age_ns > -ARRIVAL_AGE_MAX_NS ? now_ns - age_ns : now_ns;
-	}
-	return now_ns;
-}
-
 /* Several by one call; fewer than asked for also says that there are no more. */
 static int batch_receive(struct voice_udp *u)
 {
@@ -295,7 +279,7 @@ void voice_udp_receive(struct voice_udp *u, int64_t now_ns, int64_t wall_ns)
 		}
 		for (int i = 0; i < n; i++)
 			datagram_receive(u, u->datagrams[i], u->messages[i].msg_len,
-					 message_arrival_ns(&u->messages[i].msg_hdr, now_ns, wall_ns));
+					 arrival_ns(&u->messages[i].msg_hdr, now_ns, wall_ns));
 		if (n < RECEIVE_BATCH)
 			return;
 		taken += n;

@@ -303,57 +303,125 @@ static void test_tick_keeps_time(void)
 	loop_destroy(loop);
 }
 
-struct gathering {
-	int fds[2];
-	int writes, turns;
-	int64_t start_ns;
-};
+/* ---- gathered sockets ---------------------------------------------------------------------- */
 
-#define GATHER_NS (10 * NS_PER_MS)
+#define GATHER_NS (20 * NS_PER_MS)
 
-static void on_gathered(void *arg, uint32_t events)
+/* A connection of libwebsockets, and how what is written to its other end is read in turns of the loop. */
+static struct gathering {
+	int fds[2]; /* the first is libwebsockets' */
+	int sent, bytes, looks, ticks, timers;
+	bool hurry;
+	struct loop_timer timer;
+} G;
+
+static int on_raw(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
-	struct gathering *g = arg;
-	char got[64];
+	(void)wsi;
+	(void)user;
+	(void)in;
+	if (reason == LWS_CALLBACK_RAW_RX)
+		G.bytes += (int)len;
+	return 0;
+}
 
-	CHECK(read(g->fds[0], got, sizeof(got)) > 0);
-	g->turns++;
-	if (clock_mono_ns() - g->start_ns > 300 * NS_PER_MS)
+static void adopt(void)
+{
+	static const struct lws_protocols protocols[] = {{.name = "gathered", .callback = on_raw}, {0}};
+	struct lws_context_creation_info info;
+	lws_sock_file_fd_type adopted;
+	struct lws_vhost *vhost;
+
+	memset(&G, 0, sizeof(G));
+	set_up();
+	loop_vhost_info(&info);
+	info.protocols = protocols;
+	info.vhost_name = "gathered";
+	vhost = lws_create_vhost(loop_lws(loop), &info);
+	CHECK(vhost != NULL);
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, G.fds), 0);
+	adopted.sockfd = G.fds[0];
+	CHECK(lws_adopt_descriptor_vhost(vhost, LWS_ADOPT_SOCKET, adopted, "gathered", NULL) != NULL);
+}
+
+static void say(void)
+{
+	CHECK_INT(write(G.fds[1], "x", 1), 1);
+	G.sent++;
+}
+
+static void on_look(void *arg)
+{
+	CHECK(arg == &G);
+	G.looks++;
+}
+
+static void on_said(void *arg)
+{
+	(void)arg;
+	G.timers++;
+	say();
+}
+
+static void on_gathered_tick(void *arg, uint64_t periods, int64_t now_ns)
+{
+	(void)arg;
+	(void)periods;
+	(void)now_ns;
+	/* what came before the tick has been read before it */
+	CHECK_INT(G.bytes, G.sent);
+	G.ticks++;
+	if (G.hurry) {
+		say();
+		loop_hurry(loop);
+	} else {
+		loop_timer_set(loop, &G.timer, 5, on_said, NULL);
+	}
+	if (G.ticks == 20)
 		loop_stop(loop);
 }
 
-static void *write_often(void *arg)
+static void gather(bool hurry)
 {
-	struct gathering *g = arg;
+	struct loop_tick *tick;
 
-	for (g->writes = 0; g->writes < 400 && write(g->fds[1], "x", 1) == 1; g->writes++)
-		usleep(1000);
-	return NULL;
+	adopt();
+	G.hurry = hurry;
+	CHECK_INT(loop_tick_start(loop, &tick, GATHER_NS, on_gathered_tick, &G), 0);
+	loop_gather(loop, on_look, &G);
+	CHECK_INT(loop_run(loop), 0);
+	loop_gather(loop, NULL, NULL);
+	loop_timer_cancel(&G.timer);
+	loop_tick_stop(tick);
 }
 
-static void test_gathered_wakes(void)
+static void end_gathering(void)
 {
-	struct gathering g = {0};
-	struct loop_watch *watch;
-	pthread_t thread;
-
-	set_up();
-	CHECK_INT(pipe(g.fds), 0);
-	CHECK_INT(loop_watch_add(loop, &watch, g.fds[0], EPOLLIN, on_gathered, &g), 0);
-	g.start_ns = clock_mono_ns();
-	loop_gather(loop, GATHER_NS, g.start_ns);
-	CHECK_INT(pthread_create(&thread, NULL, write_often, &g), 0);
-	CHECK_INT(loop_run(loop), 0);
-	int64_t took_ns = clock_mono_ns() - g.start_ns;
-
-	/* one a period at most */
-	CHECK(g.turns >= 2);
-	CHECK(g.turns <= took_ns / GATHER_NS + 1);
-	pthread_join(thread, NULL);
-	loop_watch_remove(watch);
-	close(g.fds[0]);
-	close(g.fds[1]);
+	close(G.fds[1]);
 	loop_destroy(loop);
+}
+
+/* What comes on a socket does not wake the loop: it is read when the tick does, right before that. */
+static void test_gathered_sockets_wait_for_the_tick(void)
+{
+	gather(false);
+	CHECK(G.timers >= 15); /* a late tick may find its timer not due yet */
+	/* turns are those of the ticks and the timers; each byte would make one more */
+	CHECK(G.looks >= G.ticks);
+	CHECK(G.looks <= G.ticks + G.timers + 2);
+	/* and not for ever: without gathering it comes by itself */
+	G.sent = G.bytes = 0;
+	say();
+	CHECK(loop_run_until(loop, is_set, &G.bytes, LONG_MS));
+	end_gathering();
+}
+
+static void test_hurry_looks_at_once(void)
+{
+	gather(true);
+	/* each is read in a turn of its own, before the next tick; a late loop may find both */
+	CHECK(G.looks >= G.ticks + 10);
+	end_gathering();
 }
 
 static void count_tick(void *arg, uint64_t periods, int64_t now_ns)
@@ -393,46 +461,6 @@ static void test_tick_changes_its_period_without_descriptors(void)
 	CHECK(loop_run_until(loop, is_set, &count, LONG_MS));
 	loop_tick_stop(tick);
 	loop_destroy(loop);
-}
-
-#define WORK_NS (GATHER_NS * 11 / 10)
-
-static void on_work(void *arg, uint32_t events)
-{
-	struct gathering *g = arg;
-
-	for (int64_t begin_ns = clock_mono_ns(); clock_mono_ns() - begin_ns < WORK_NS;)
-		;
-	if (++g->turns == 20)
-		loop_stop(loop);
-}
-
-/* Turns that take a little longer than the period follow each other, none waits for the one after. */
-static void test_gathering_does_not_delay(void)
-{
-	struct loop_watch *watch;
-	int64_t least_ns = INT64_MAX;
-
-	for (int i = 0; i < 5; i++) { /* the least disturbed counts */
-		struct gathering g = {0};
-
-		set_up();
-		CHECK_INT(pipe(g.fds), 0);
-		CHECK_INT(write(g.fds[1], "x", 1), 1);
-		CHECK_INT(loop_watch_add(loop, &watch, g.fds[0], EPOLLIN, on_work, &g), 0);
-		g.start_ns = clock_mono_ns();
-		loop_gather(loop, GATHER_NS, g.start_ns);
-		CHECK_INT(loop_run(loop), 0);
-		int64_t took_ns = clock_mono_ns() - g.start_ns;
-
-		least_ns = took_ns < least_ns ? took_ns : least_ns;
-		loop_watch_remove(watch);
-		close(g.fds[0]);
-		close(g.fds[1]);
-		loop_destroy(loop);
-	}
-	/* 20 turns of 11 ms; waiting for whole periods they would take 20 ms each */
-	CHECK(least_ns < 20 * GATHER_NS * 15 / 10);
 }
 
 struct posting {
@@ -590,8 +618,8 @@ int main(void)
 	UNIT(test_watch_removed_by_another_of_the_same_turn);
 	UNIT(test_watch_change_to_writable);
 	UNIT(test_tick_keeps_time);
-	UNIT(test_gathered_wakes);
-	UNIT(test_gathering_does_not_delay);
+	UNIT(test_gathered_sockets_wait_for_the_tick);
+	UNIT(test_hurry_looks_at_once);
 	UNIT(test_tick_changes_its_period_without_descriptors);
 	UNIT(test_posts_of_many_threads_keep_their_order);
 	UNIT(test_post_runs_at_destroy_at_the_latest);
