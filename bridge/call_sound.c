@@ -9,12 +9,6 @@
 #include "alsa/stage.h"
 #include "common/json.h"
 
-/* null for BUDGET_UNKNOWN */
-static void write_ms(struct json_writer *w, const char *name, int64_t ns)
-{
-	json_w_num(w, name, ns < 0 ? NAN : (double)(ns / 10000) / 100);
-}
-
 /* null unless both are known */
 static void write_total(struct json_writer *w, const char *name, int64_t own_ns, double others_ms)
 {
@@ -51,7 +45,7 @@ static void write_budget(struct json_writer *w, const struct call_sound *s)
 	json_w_obj(w, "budget");
 	budget_write(w, "to_discord", to_discord, OUT);
 	budget_write(w, "to_phone", to_phone, IN);
-	write_ms(w, "twilio_queue_ms", by_marks(s->stream, s->stream ? s->stream->queue_ns : 0));
+	json_w_num(w, "twilio_queue_ms", budget_ms(by_marks(s->stream, s->stream ? s->stream->queue_ns : 0)));
 	if (s->discord)
 		json_w_raw(w, "discord", s->discord);
 	else
@@ -67,8 +61,8 @@ static void write_budget(struct json_writer *w, const struct call_sound *s)
  * two shares, and the resampler's beside it. */
 static void write_leg(struct json_writer *w, const struct leg_stats *leg)
 {
-	write_ms(w, "playout_ms", leg->playout.delay_ns);
-	write_ms(w, "playout_target_ms", leg->playout.target_ns);
+	json_w_num(w, "playout_ms", budget_ms(leg->playout.delay_ns));
+	json_w_num(w, "playout_target_ms", budget_ms(leg->playout.target_ns));
 	json_w_num(w, "ppm", leg->playout.ppm);
 	json_w_num(w, "out_ppm", leg->out_ppm);
 	json_w_num(w, "gain_db", round(leg->gain_db * 10) / 10);
@@ -89,7 +83,7 @@ static void write_stream(struct json_writer *w, const struct media_stream_stats 
 	json_w_int(w, "sent", (int64_t)stream->frames_sent);
 	json_w_int(w, "not_sent", (int64_t)stream->frames_dropped);
 	json_w_int(w, "clears", (int64_t)stream->clears);
-	write_ms(w, "mark_rtt_min_ms", by_marks(stream, stream->min_rtt_ns));
+	json_w_num(w, "mark_rtt_min_ms", budget_ms(by_marks(stream, stream->min_rtt_ns)));
 }
 
 void call_sound_write(struct json_writer *w, const struct call_sound *s)

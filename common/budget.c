@@ -8,8 +8,7 @@
 
 #include "common/json.h"
 
-/* To 10 us: more digits than a mean of so few stamps has would pretend. Unknown becomes null. */
-static double to_ms(int64_t ns)
+double budget_ms(int64_t ns)
 {
 	return ns < 0 ? NAN : (double)((ns + 5000) / 10000) / 100;
 }
@@ -33,7 +32,7 @@ void budget_write(struct json_writer *w, const char *name, const struct budget_s
 
 	json_w_obj(w, name);
 	for (size_t i = 0; i < count; i++)
-		json_w_num(w, shares[i].name, to_ms(shares[i].ns));
-	json_w_num(w, "sum_ms", to_ms(sum_ns));
+		json_w_num(w, shares[i].name, budget_ms(shares[i].ns));
+	json_w_num(w, "sum_ms", budget_ms(sum_ns));
 	json_w_end(w);
 }

@@ -39,6 +39,10 @@ static inline int64_t budget_ns(const struct budget_stage *stage)
 	return atomic_load_explicit(&stage->held, memory_order_relaxed) - 1;
 }
 
+/* As it is shown, to 10 us: more digits than a mean of so few stamps has would pretend. NAN, which becomes
+ * null, if it is not known. */
+double budget_ms(int64_t ns);
+
 /* A line of a budget as it is shown. */
 struct budget_share {
 	const char *name; /* "playout_ms" */

@@ -160,6 +160,22 @@ void speaker_voice_resume(struct speaker *s, const struct leveller_voice *voice)
 
 /* ---- decoding, in order ------------------------------------------------------------------ */
 
+/* Puts what stands for a lost frame at `media`: from the redundancy of the packet after it, or (next NULL)
+ * made up by the decoder. False: neither can be had. What has been played over by then is refused by the
+ * buffer; the decoder's state has moved on as it must. */
+static bool make_up(struct speaker *s, int64_t media, const uint8_t *next, size_t next_bytes)
+{
+	int n = decode(s, next, next_bytes, s->frame, next != NULL);
+	if (n <= 0)
+		return false;
+	if (next)
+		s->stats.fec++;
+	else
+		s->stats.plc++;
+	playout_put_made(s->playout, media, s->pcm, (unsigned)n);
+	return true;
+}
+
 /* Puts the packet that is next in order. */
 static void packet_decode(struct speaker *s, const uint8_t *opus, size_t bytes, int64_t media,
 			  int64_t arrival_ns)
@@ -179,8 +195,8 @@ static void packet_decode(struct speaker *s, const uint8_t *opus, size_t bytes, 
 	int n = decode(s, opus, bytes, PCM_MAX, false);
 	if (n <= 0) {
 		s->stats.bad++;
-		if (s->decoded && decode(s, NULL, 0, s->frame, false) > 0)
-			playout_put_made(s->playout, media, s->pcm, s->frame);
+		if (s->decoded)
+			make_up(s, media, NULL, 0);
 		s->next_media = media + s->frame;
 		return;
 	}
@@ -210,18 +226,10 @@ static void gap_conceal(struct speaker *s, unsigned count, int64_t media, const 
 	while (missing >= (int64_t)s->frame) {
 		bool last = missing < 2 * (int64_t)s->frame && from + s->frame == media;
 		bool fec = last && next_bytes > 0 && !rtp_is_silence(next, next_bytes);
-		int n = decode(s, fec ? next : NULL, fec ? next_bytes : 0, s->frame, fec);
-		if (n <= 0)
+		if (!make_up(s, from, fec ? next : NULL, fec ? next_bytes : 0))
 			return;
-		if (fec)
-			s->stats.fec++;
-		else
-			s->stats.plc++;
-		/* What has been played over by then is refused by the buffer; the decoder's state
-		 * has moved on as it must. */
-		playout_put_made(s->playout, from, s->pcm, (unsigned)n);
-		from += n;
-		missing -= n;
+		from += s->frame;
+		missing -= s->frame;
 	}
 }
 
@@ -247,12 +255,9 @@ static bool give_up_one(struct speaker *s, const struct held *waiting)
 	if (lost <= 1 || missing <= 0 || !s->decoded || s->quiet || s->frame == 0)
 		return false;
 	if (missing > (lost - 1) * (int64_t)s->frame) { /* not made up by the buffer already */
-		int n = decode(s, NULL, 0, s->frame, false);
-		if (n <= 0)
+		if (!make_up(s, s->next_media, NULL, 0))
 			return false;
-		s->stats.plc++;
-		playout_put_made(s->playout, s->next_media, s->pcm, (unsigned)n);
-		s->next_media += n;
+		s->next_media += s->frame;
 	}
 	s->stats.lost++;
 	s->next_seq++;

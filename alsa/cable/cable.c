@@ -299,6 +299,8 @@ static int ring_write(struct cable *c, int64_t pos, const int16_t *frames, size_
 			 ring_offset(c, c->slot, 0));
 }
 
+static const int16_t silence[AHEAD_FRAMES * CABLE_CHANNELS_MAX];
+
 /* How many frames of silence may be published behind a write that ends at `end`. They take the place
  * of the ring's oldest, so only as far as a writer may be ahead. */
 static size_t ahead_frames(const struct cable *c, int64_t end)
@@ -314,7 +316,6 @@ static size_t ahead_frames(const struct cable *c, int64_t end)
 /* The frames, and silence behind them: by one system call unless the ring ends in between. */
 static int ring_write_ahead(struct cable *c, int64_t pos, const int16_t *frames, size_t n, size_t ahead)
 {
-	static const int16_t silence[AHEAD_FRAMES * CABLE_CHANNELS_MAX];
 	size_t frame_bytes = c->channels * sizeof(int16_t);
 	struct iovec parts[2] = {{(void *)(uintptr_t)frames, n * frame_bytes},
 				 {(void *)(uintptr_t)silence, ahead * frame_bytes}};
@@ -336,11 +337,10 @@ static int gap_write(struct cable *c, int64_t from, int64_t to)
 
 	if (to - from > CABLE_RING_FRAMES)
 		from = to - CABLE_RING_FRAMES;
-	memset(c->piece, 0, sizeof(c->piece));
 	while (from < to && !err) {
-		size_t k = to - from < CHUNK_FRAMES ? (size_t)(to - from) : CHUNK_FRAMES;
+		size_t k = to - from < AHEAD_FRAMES ? (size_t)(to - from) : AHEAD_FRAMES;
 
-		err = ring_write(c, from, c->piece, k);
+		err = ring_write(c, from, silence, k);
 		from += (int64_t)k;
 	}
 	return err;

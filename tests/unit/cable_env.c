@@ -219,16 +219,6 @@ int16_t *env_wav_read(const char *path, size_t *n)
 	return samples;
 }
 
-uint32_t test_random(uint32_t *state)
-{
-	uint32_t x = *state ? *state : 1;
-
-	x ^= x << 13;
-	x ^= x >> 17;
-	x ^= x << 5;
-	return *state = x;
-}
-
 const char *cable_env_text(const char *path)
 {
 	static char text[4096];

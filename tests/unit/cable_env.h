@@ -43,9 +43,6 @@ int cable_env_wait(pid_t pid, int ms);
 int env_wav_write(const char *path, const int16_t *samples, size_t n, unsigned channels, unsigned rate);
 int16_t *env_wav_read(const char *path, size_t *n);
 
-/* xorshift: reproducible noise. */
-uint32_t test_random(uint32_t *state);
-
 /* Reads a whole small file as a string ("" if there is none); valid until the next call. */
 const char *cable_env_text(const char *path);
 

@@ -7,6 +7,7 @@
 #include "alsa/cable/cable_file.h"
 #include "tests/unit/cable_forge.h"
 #include "tests/unit/cable_env.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "test_random.h"
 #include "unit.h"
 
 #define MS INT64_C(1000000)
@@ -72,13 +73,6 @@ static void test_a_stall_is_one_event(void)
 	clock_loop_destroy(c);
 }
 
-/* Playout that follows the loop's rate: the true rate must come out, with nothing left over. */
-static uint32_t random_below(uint32_t *state, uint32_t n)
-{
-	*state = *state * 1664525 + 1013904223;
-	return (*state >> 8) % n;
-}
-
 /*
  * Short spurts, jitter of 0 to 30 ms: where none of a spurt's first packets was quick, it looks as if it lay
  * later. Those that follow show that it does not; jitter is 30 ms all the time. (It was taken for 42 for
@@ -92,8 +86,8 @@ static void test_short_spurts_do_not_add_up_to_jitter(void)
 	int64_t t = 0;
 	int above = 0, spurts = 2000;
 	for (int k = 0; k < spurts; k++) {
-		for (unsigned n = 15 + random_below(&seed, 30); n > 0; n--, t += 20 * MS)
-			clock_loop_arrival(c, t, 20 * MS, t + random_below(&seed, 30000) * INT64_C(1000));
+		for (unsigned n = 15 + test_random_below(&seed, 30); n > 0; n--, t += 20 * MS)
+			clock_loop_arrival(c, t, 20 * MS, t + test_random_below(&seed, 30000) * INT64_C(1000));
 		clock_loop_pause(c);
 		t += 300 * MS;
 		above += clock_loop_jitter_ns(c, 1000) > 34 * MS;
@@ -103,6 +97,7 @@ static void test_short_spurts_do_not_add_up_to_jitter(void)
 	clock_loop_destroy(c);
 }
 
+/* Playout that follows the loop's rate: the true rate must come out, with nothing left over. */
 static void test_finds_the_rate_of_a_sender(void)
 {
 	static const double ppms[] = {-500, -200, -50, 0, 50, 200, 480};

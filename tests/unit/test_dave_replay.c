@@ -5,6 +5,7 @@
 #include "discord/dave/replay.h"
 
 #include "tests/unit/dave_vectors.h"
+#include "tests/unit/test_random.h"
 
 static void test_libdave_script(void)
 {
@@ -79,7 +80,8 @@ static void test_against_a_model(void)
 {
 	static uint8_t used[1 << 20];
 	struct dave_replay w;
-	uint64_t newest = 0, seed = 12345;
+	uint64_t newest = 0;
+	uint32_t seed = 12345;
 	bool any = false;
 
 	dave_replay_init(&w);
@@ -88,9 +90,8 @@ static void test_against_a_model(void)
 		uint64_t n, back;
 		bool want;
 
-		seed = seed * 6364136223846793005u + 1442695040888963407u;
-		back = seed >> 33;
-		switch (seed >> 30 & 7) {
+		back = test_random(&seed);
+		switch (test_random_below(&seed, 8)) {
 		case 0:
 			n = newest + back % 1100;
 			break;

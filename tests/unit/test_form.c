@@ -3,6 +3,7 @@
  * test_form.c - form bodies: every field, in order, whatever is in them.
  */
 #include "bridge/form.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -78,18 +79,16 @@ static void test_empty(void)
 static void test_mutations(void)
 {
 	static const char base[] = "CallSid=CA1&From=%2B1415&Body=a+b%20c&Empty=&x";
-	unsigned seed = 1;
+	uint32_t seed = 1;
 
 	for (int round = 0; round < 2000; round++) {
 		char body[sizeof(base)];
 		size_t len = sizeof(base) - 1;
 
 		memcpy(body, base, sizeof(base));
-		for (int i = 0; i < 4; i++) {
-			seed = seed * 1103515245u + 12345u;
-			body[(seed >> 8) % len] = (char)(seed >> 16);
-		}
-		len = 1 + (seed >> 4) % len;
+		for (int i = 0; i < 4; i++)
+			body[test_random_below(&seed, (uint32_t)len)] = (char)test_random(&seed);
+		len = 1 + test_random_below(&seed, (uint32_t)len);
 		form_destroy(form);
 		int err = form_parse(&form, body, len);
 

@@ -2,6 +2,7 @@
 #include "alsa/level.h"
 #include "alsa/resampler.h"
 
+#include "test_random.h"
 #include "unit.h"
 
 #define FRAMES 240
@@ -93,15 +94,13 @@ static void test_noise_from_a_telephone_is_not_wide(void)
 {
 	struct level_band b;
 	struct resampler *r;
-	unsigned seed = 1;
+	uint32_t seed = 1;
 	level_band_init(&b);
 	CHECK_INT(resampler_create(&r, 8000, 48000, 240), 0);
 	for (int k = 0; k < 2000; k++) {
 		float in[40], out[300];
-		for (int i = 0; i < 40; i++) {
-			seed = seed * 1664525u + 1013904223u;
-			in[i] = (float)((int)seed / 4294967296.0);
-		}
+		for (int i = 0; i < 40; i++)
+			in[i] = 0.5f * test_noise(&seed);
 		CHECK_INT(resampler_push(r, in, 40, out), 240);
 		CHECK(!level_band_run(&b, out, FRAMES));
 	}

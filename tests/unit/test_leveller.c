@@ -5,6 +5,7 @@
  */
 #include "alsa/leveller.h"
 #include "tests/e2e/signal.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #define RATE    48000
@@ -53,12 +54,11 @@ static double active_level(const float *s, int n)
 	return -100;
 }
 
-static unsigned seed = 1;
+static uint32_t seed = 1;
 
 static float noise(void)
 {
-	seed = seed * 1664525u + 1013904223u;
-	return (float)((int)seed / 2147483648.0);
+	return test_noise(&seed);
 }
 
 /* Syllables, and every six seconds a pause of two. Made once: the conversion takes its time. */

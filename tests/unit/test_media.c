@@ -20,6 +20,7 @@
 #include "discord/dave/media.h"
 #include "discord/dave/media_view.h"
 #include "tests/unit/cable_env.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #define ANN  7
@@ -290,14 +291,14 @@ static void test_people_come_and_go(void)
 {
 	enum { PEOPLE = 100 };
 	bool here[PEOPLE] = {false};
-	unsigned seed = 1, present = 0, most = 0, emptied = 0;
+	uint32_t seed = 1;
+	unsigned present = 0, most = 0, emptied = 0;
 	int64_t now_ns = clock_mono_ns();
 
 	line_begin();
 	for (int i = 0; i < 4000; i++) {
-		seed = seed * 1103515245 + 12345;
 		/* a crowd, then few, then a crowd again */
-		unsigned k = (seed >> 8) % (i / 500 % 2 ? 2 : PEOPLE);
+		unsigned k = test_random_below(&seed, i / 500 % 2 ? 2 : PEOPLE);
 
 		if (i % 500 == 0) {
 			for (k = 0; k < PEOPLE; k++)

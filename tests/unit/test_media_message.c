@@ -4,6 +4,7 @@
  * them, and broken ones.
  */
 #include "bridge/media_message.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -236,7 +237,7 @@ static void test_mutations(void)
 		"{\"event\":\"stop\",\"streamSid\":\"" SID "\",\"stop\":{\"callSid\":\"CA1\"}}",
 		"{\"event\":\"connected\",\"protocol\":\"Call\"}",
 	};
-	unsigned seed = 7;
+	uint32_t seed = 7;
 
 	for (size_t b = 0; b < sizeof(base) / sizeof(base[0]); b++) {
 		for (int round = 0; round < 1000; round++) {
@@ -245,15 +246,14 @@ static void test_mutations(void)
 
 			memcpy(text, base[b], len);
 			for (int i = 0; i < 1 + round % 4; i++) {
-				seed = seed * 1103515245u + 12345u;
-				size_t at = (seed >> 8) % len;
+				size_t at = test_random_below(&seed, (uint32_t)len);
 
-				switch (seed % 4) {
+				switch (test_random_below(&seed, 4)) {
 				case 0:
-					text[at] = (char)(seed >> 20);
+					text[at] = (char)test_random(&seed);
 					break;
 				case 1:
-					text[at] = "{}[]\",:\\ 0"[(seed >> 20) % 10];
+					text[at] = "{}[]\",:\\ 0"[test_random_below(&seed, 10)];
 					break;
 				case 2:
 					memmove(text + at, text + at + 1, len - at - 1);
@@ -280,7 +280,7 @@ static void test_scanner_agrees(void)
 	static const char base[] =
 		"\"event\":\"media\",\"sequenceNumber\":\"4\",\"streamSid\":\"" SID "\",\"media\":{"
 		"\"track\":\"inbound\",\"chunk\":\"12\",\"timestamp\":\"240\",\"payload\":\"no+Jhg==\"}}";
-	unsigned seed = 3;
+	uint32_t seed = 3;
 	int accepted = 0;
 
 	for (int round = 0; round < 20000; round++) {
@@ -290,9 +290,9 @@ static void test_scanner_agrees(void)
 		char other_error[MEDIA_ERROR_BYTES];
 
 		memcpy(inner, base, sizeof(base));
-		seed = seed * 1103515245u + 12345u;
 		if (round)
-			inner[(seed >> 8) % (sizeof(base) - 1)] = "a0=\"{}:, -.\\/A"[(seed >> 20) % 15];
+			inner[test_random_below(&seed, sizeof(base) - 1)] =
+				"a0=\"{}:, -.\\/A"[test_random_below(&seed, 15)];
 		snprintf(plain, sizeof(plain), "{%s", inner);
 		snprintf(forced, sizeof(forced), "{\"q\":null,%s", inner);
 		int err = parse(plain);

@@ -4,6 +4,7 @@
  */
 #include "alsa/media_ring.h"
 
+#include "test_random.h"
 #include "unit.h"
 
 #define SIZE     64 /* of the ring: small, so that it wraps all the time */
@@ -15,12 +16,11 @@ static uint8_t kinds[AXIS];
 static float samples[CHANNELS][AXIS];
 static int64_t begins; /* where the model's window begins */
 
-static unsigned seed = 1;
+static uint32_t seed = 1;
 
 static unsigned below(unsigned n)
 {
-	seed = seed * 1103515245 + 12345;
-	return (seed >> 8) % n;
+	return test_random_below(&seed, n);
 }
 
 static uint8_t model_kind(int64_t media)

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "test_random.h"
 #include "unit.h"
 
 #define FRAMES 240
@@ -11,8 +12,7 @@ static uint32_t seed = 7;
 
 static float noise(float amplitude)
 {
-	seed = seed * 1664525u + 1013904223u;
-	return amplitude * (float)((int32_t)seed / 2147483648.0);
+	return amplitude * test_noise(&seed);
 }
 
 static void test_refuses_bad_sizes(void)

@@ -4,6 +4,7 @@
  * ends with all members agreeing on the secrets and on a tree that validates (mls_play.h).
  */
 #include "mls_play.h"
+#include "test_random.h"
 
 static struct play play;
 
@@ -190,8 +191,7 @@ static uint32_t seed = 1;
 
 static uint32_t draw(uint32_t below)
 {
-	seed = seed * 1664525u + 1013904223u;
-	return (seed >> 8) % below;
+	return test_random_below(&seed, below);
 }
 
 /* Random joins, leaves and repairs among 1 to 20. */

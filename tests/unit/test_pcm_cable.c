@@ -5,6 +5,7 @@
  * an error and not a hang.
  */
 #include "tests/unit/cable_env.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #include <alsa/asoundlib.h>

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "tone_fit.h"
+#include "test_random.h"
 #include "unit.h"
 
 #define TAU 6.283185307179586
@@ -182,29 +183,22 @@ static void test_consumption_is_the_ratio_asked_for(void)
 	}
 }
 
-static uint32_t seed = 1;
-static float noise(void)
-{
-	seed = seed * 1664525u + 1013904223u;
-	return (float)((int32_t)seed / 4294967296.0);
-}
-
 /* However a stream is cut into calls, and whether pushed or pulled, the samples are the same. */
 static void test_cutting_changes_nothing(void)
 {
 	static float x[9600], a[60000], b[60000];
+	uint32_t seed = 1;
 	for (int k = 0; k < KINDS; k++) {
 		struct resampler *r;
 		unsigned na = 0, nb = 0, at = 0, total = 9600;
 		for (unsigned i = 0; i < total; i++)
-			x[i] = noise();
+			x[i] = 0.5f * test_noise(&seed);
 		CHECK_INT(resampler_create(&r, kinds[k].in, kinds[k].out, 960), 0);
 		for (at = 0; at < total; at += 960)
 			na += resampler_push(r, x + at, 960, a + na);
 		resampler_reset(r);
 		for (at = 0; at < total;) {
-			unsigned n = 1 + seed % 97;
-			noise();
+			unsigned n = 1 + test_random_below(&seed, 97);
 			if (n > total - at)
 				n = total - at;
 			nb += resampler_push(r, x + at, n, b + nb);
@@ -214,8 +208,7 @@ static void test_cutting_changes_nothing(void)
 		CHECK_MEM(a, b, na * sizeof *a);
 		resampler_reset(r);
 		for (at = 0, nb = 0; nb < na - 960;) {
-			unsigned want = 1 + seed % 240;
-			noise();
+			unsigned want = 1 + test_random_below(&seed, 240);
 			unsigned n = resampler_needs(r, want);
 			CHECK(at + n <= total);
 			resampler_pull(r, x + at, b + nb, want);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "test_random.h"
 #include "unit.h"
 
 static uint32_t seed = 3;
@@ -14,10 +15,8 @@ static uint32_t seed = 3;
 static float noise(void)
 {
 	double sum = 0;
-	for (int i = 0; i < 6; i++) {
-		seed = seed * 1664525u + 1013904223u;
-		sum += (double)((int32_t)seed / 2147483648.0);
-	}
+	for (int i = 0; i < 6; i++)
+		sum += (double)test_noise(&seed);
 	return (float)(sum / sqrt(2.0)); /* unit variance: six uniform of 1/3 */
 }
 

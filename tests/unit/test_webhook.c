@@ -3,6 +3,7 @@
  * test_webhook.c - what Twilio is told about calls.
  */
 #include "bridge/webhook.h"
+#include "tests/unit/test_random.h"
 #include "tests/unit/unit.h"
 
 #include <unistd.h>
@@ -315,7 +316,7 @@ static void test_settings_of_lines(void)
 
 static void test_mutations(void)
 {
-	unsigned seed = 5;
+	uint32_t seed = 5;
 
 	setup();
 	static const char *const environment[] = {"TWILIO_VALIDATE=off", "MAX_CALLS=256", NULL};
@@ -325,10 +326,8 @@ static void test_mutations(void)
 		char body[] = CALL("CA1");
 		size_t len = sizeof(body) - 1;
 
-		for (int i = 0; i < 3; i++) {
-			seed = seed * 1103515245u + 12345u;
-			body[(seed >> 8) % len] = (char)(seed >> 20);
-		}
+		for (int i = 0; i < 3; i++)
+			body[test_random_below(&seed, (uint32_t)len)] = (char)test_random(&seed);
 		struct webhook_request request = {
 			.method = "POST", .target = round % 2 ? "/voice" : "/voice/after", .body = body,
 			.body_len = len, .content_type = "application/x-www-form-urlencoded",
