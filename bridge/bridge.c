@@ -121,7 +121,7 @@ static void on_tick(void *arg, uint64_t periods, int64_t now_ns)
 		b->ticking = false;
 	}
 	/* each stream brings 50 messages a second, none of which is heard before the next tick */
-	server_gather(b->server, running);
+	sessions_gather(b->sessions, running);
 }
 
 void bridge_start_tick(struct bridge *b)
@@ -266,20 +266,23 @@ static int create_lines(struct bridge *b)
 
 static int create_server(struct bridge *b)
 {
-	const struct server_hooks hooks = {
-		.request = on_request,
+	const struct session_hooks hooks = {
 		.upgrade = bridge_upgrade,
 		.closed = bridge_closed,
 		.stream = bridge_stream_hooks,
 		.user = b,
 	};
-	const struct server_config config = {
+	struct server_config config = {
 		.listen = settings_host_port(b->settings, "LISTEN", 0),
 		.tls_cert = settings_str(b->settings, "TLS_CERT", 0),
 		.tls_key = settings_str(b->settings, "TLS_KEY", 0),
-		.hooks = &hooks,
+		.desk = {.request = on_request, .user = b},
 	};
+	int err = sessions_create(&b->sessions, b->loop, &hooks);
 
+	if (err)
+		return err;
+	config.sessions = b->sessions;
 	return server_create(&b->server, b->loop, &config);
 }
 
@@ -328,7 +331,7 @@ static void on_stopping(void *arg)
 {
 	struct bridge *b = arg;
 
-	if ((server_session_count(b->server) == 0 && twilio_api_hangups(b->api) == 0) ||
+	if ((sessions_count(b->sessions) == 0 && twilio_api_hangups(b->api) == 0) ||
 	    clock_mono_ns() >= b->stop_by_ns) {
 		loop_stop(b->loop);
 		return;
@@ -340,7 +343,7 @@ void bridge_stop(struct bridge *b)
 {
 	b->stop_by_ns = clock_mono_ns() + BRIDGE_STOP_MS * NS_PER_MS;
 	server_stop_accepting(b->server);
-	server_close_sessions(b->server, STREAM_CLOSE_AWAY);
+	sessions_close(b->sessions, STREAM_CLOSE_AWAY);
 	on_stopping(b);
 }
 
@@ -353,6 +356,8 @@ void bridge_close(struct bridge *b)
 	loop_timer_cancel(&b->stopping);
 	loop_tick_stop(b->tick);
 	b->tick = NULL;
+	if (b->sessions)
+		sessions_stop(b->sessions);
 	if (b->server)
 		server_stop(b->server);
 	control_destroy(b->control);
@@ -369,6 +374,7 @@ void bridge_destroy(struct bridge *b)
 	if (!b)
 		return;
 	server_destroy(b->server);
+	sessions_destroy(b->sessions);
 	opener_destroy(b->opener);
 	webhook_destroy(b->webhook);
 	call_table_destroy(b->calls);

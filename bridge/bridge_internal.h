@@ -27,6 +27,7 @@ struct bridge {
 	struct token_store *tokens;
 	struct webhook *webhook;
 	struct server *server;
+	struct sessions *sessions;
 	struct control *control;
 	struct opener *opener;
 	struct rate_limit *strangers; /* upgrades without a valid token, an address */

@@ -128,7 +128,7 @@ static void write_state(void *user, struct json_writer *w)
 		json_w_end(w);
 	}
 	json_w_end(w);
-	json_w_int(w, "sockets", server_session_count(b->server));
+	json_w_int(w, "sockets", sessions_count(b->sessions));
 	json_w_int(w, "hangups_under_way", (int64_t)twilio_api_hangups(b->api));
 }
 

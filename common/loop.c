@@ -425,6 +425,14 @@ void loop_hurry(struct loop *loop)
 	loop->hurry = true;
 }
 
+void loop_want_writable(struct lws *wsi)
+{
+	struct loop *loop = lws_context_user(lws_get_context(wsi));
+
+	lws_callback_on_writable(wsi);
+	loop_hurry(loop);
+}
+
 /* Sockets first: what came before a tick is there for it. */
 static int turn(struct loop *loop)
 {

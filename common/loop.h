@@ -119,6 +119,8 @@ void loop_gather(struct loop *loop, void (*look)(void *arg), void *arg);
 /* Somebody waits for what a socket is to do next (a writable callback, the rest of what came): the next turn
  * looks at the sockets at once. */
 void loop_hurry(struct loop *loop);
+/* lws_callback_on_writable(), and hurries. */
+void loop_want_writable(struct lws *wsi);
 
 /*
  * Takes SIGHUP, SIGTERM and SIGINT by signalfd and calls fn(arg, signo) on the loop. Blocks
