@@ -2,69 +2,28 @@
  *
  * line.c - see line.h.
  */
-#include "bridge/line.h"
+#include "bridge/line_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "alsa/leveller.h"
-#include "alsa/mixer.h"
-#include "alsa/resampler.h"
 #include "alsa/stage.h"
 #include "bridge/pace.h"
 #include "common/clock.h"
 
-#define RATE        48000
 /* What may wait in the capture: a frame that is not complete, and what is made up after a standstill. */
-#define CAPTURE_MAX (PACE_CATCH_UP + G711_FRAME_BYTES * RATE / G711_RATE_HZ)
+#define CAPTURE_MAX (PACE_CATCH_UP + G711_FRAME_BYTES * LINE_RATE / G711_RATE_HZ)
 #define OUT_MAX     (PACE_CATCH_UP + CAPTURE_MAX) /* most frames a tick can send to the callers */
-#define OUT_PIECE   960
-#define RING        8192 /* frames of the others' voices; a power of two */
 #define RING_SPARE  1440 /* more than this unread besides what is due, and the oldest are left out */
 #define BLOCKS_MAX  8    /* of one tick; port_due() asks for no more */
-#define FADE_FRAMES LINE_BLOCK_FRAMES
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
 #define LATE_NS       (3 * NS_PER_MS) /* so late comes no tick on a machine that has not stood still */
 #define HOLD_NS       (2 * NS_PER_MS)
-#define HEAD_SAMPLES  (G711_RATE_HZ / 1000 * 2) /* of a stream's first frame: silence, see leg_resume() */
 #define AHEAD_NS      (NS_PER_MS / 2)
 #define AHEAD_TICKS   8
-
-struct leg {
-	struct line *line;
-	struct leg *next;
-	struct waiting *waiting;
-	void (*frame)(void *user, const uint8_t frame[G711_FRAME_BYTES], int64_t now_ns);
-	void *user;
-	unsigned cushion_frames;
-
-	bool active;   /* a stream is there */
-	bool leaving;  /* fade once, then suspend */
-	bool doomed;   /* ... and free */
-	bool notice;
-	double trim_ppm, out_ppm;
-
-	/* in */
-	struct playout *playout;
-	float voice[LINE_BLOCK_FRAMES];
-	bool sounding; /* voice is not digital silence, and is in the mixer's sum */
-	bool levelled;
-	struct leveller leveller;
-
-	/* out */
-	float others[RING]; /* by line->written, line->read */
-	uint64_t waiting_at, notice_at;
-	float waiting_gain; /* 0..1, ramped */
-	struct limiter limiter;
-	struct resampler *resampler;
-	uint8_t out[G711_FRAME_BYTES];
-	unsigned out_fill;
-	uint64_t frames_out, silent_out;
-	struct budget_stage framing_in, framing_out;
-};
 
 struct line {
 	int number;
@@ -119,20 +78,12 @@ int line_create(struct line **out, int number, const char *phone_pcm, const char
 	err = mixer_create(&line->mixer, LINE_BLOCK_FRAMES);
 	if (err)
 		goto out;
-	limiter_init(&line->limiter, RATE);
+	limiter_init(&line->limiter, LINE_RATE);
 	*out = line;
 	line = NULL;
 out:
 	line_destroy(line);
 	return err;
-}
-
-static void leg_free(struct leg *leg)
-{
-	waiting_unref(leg->waiting);
-	playout_destroy(leg->playout);
-	resampler_destroy(leg->resampler);
-	free(leg);
 }
 
 void line_destroy(struct line *line)
@@ -171,6 +122,26 @@ size_t line_leg_count(const struct line *line)
 	return line->leg_count;
 }
 
+bool line_is_running(const struct line *line)
+{
+	return line->running;
+}
+
+int line_join(struct line *line, struct leg *leg)
+{
+	if (line->leg_count >= LINE_MAX_LEGS)
+		return -EBUSY;
+	leg->next = line->legs;
+	line->legs = leg;
+	line->leg_count++;
+	return 0;
+}
+
+void line_part(struct line *line)
+{
+	line->leg_count--;
+}
+
 void line_set_connected(struct line *line, bool connected)
 {
 	line->connected = connected;
@@ -193,59 +164,22 @@ const struct line_budget *line_budget(const struct line *line)
 
 /* ---- callers to "phone" --------------------------------------------------------------------- */
 
-static void fade_out(float *block)
-{
-	for (int i = 0; i < FADE_FRAMES; i++)
-		block[i] *= 1.0f - (float)(i + 1) / FADE_FRAMES;
-}
-
-static bool echoes(const struct leg *leg)
-{
-	return !leg->line->connected && !leg->notice && waiting_kind(leg->waiting) == WAITING_ECHO;
-}
-
-/* What a leg hears of the line's voices: all but its own. */
-static void keep_others(struct line *line, struct leg *leg)
-{
-	float block[LINE_BLOCK_FRAMES];
-	size_t at = line->written & (RING - 1), first = RING - at;
-
-	if (leg->sounding && !echoes(leg))
-		mixer_sum_without(line->mixer, leg->voice, block);
-	else
-		mixer_sum(line->mixer, block);
-	if (first > LINE_BLOCK_FRAMES)
-		first = LINE_BLOCK_FRAMES;
-	memcpy(leg->others + at, block, first * sizeof(float));
-	memcpy(leg->others, block + first, (LINE_BLOCK_FRAMES - first) * sizeof(float));
-}
-
 /* One block of all callers, to "phone" and to each other. */
 static void mix_block(struct line *line, int64_t due_ns, int64_t now_ns)
 {
 	float sum[LINE_BLOCK_FRAMES];
 
 	mixer_begin(line->mixer);
-	for (struct leg *leg = line->legs; leg; leg = leg->next) {
-		leg->sounding = (leg->active || leg->leaving) &&
-				playout_pull(leg->playout, due_ns, leg->voice, LINE_BLOCK_FRAMES);
-		if (leg->sounding && leg->levelled)
-			leveller_run(&leg->leveller, leg->voice, NULL, LINE_BLOCK_FRAMES);
-		if (leg->leaving) {
-			fade_out(leg->voice);
-			leg->leaving = false;
-			playout_reset(leg->playout);
-		}
-		if (leg->sounding)
+	for (struct leg *leg = line->legs; leg; leg = leg->next)
+		if (leg_speak(leg, due_ns))
 			mixer_add(line->mixer, leg->voice);
-	}
 	mixer_sum(line->mixer, sum);
 	limiter_run(&line->limiter, sum, LINE_BLOCK_FRAMES);
 	port_write_mono(line->phone, sum, LINE_BLOCK_FRAMES, now_ns);
 
 	for (struct leg *leg = line->legs; leg; leg = leg->next)
 		if (leg->active)
-			keep_others(line, leg);
+			leg_keep_others(leg, line->mixer, line->written);
 	line->written += LINE_BLOCK_FRAMES;
 	line->stats.blocks++;
 }
@@ -253,13 +187,13 @@ static void mix_block(struct line *line, int64_t due_ns, int64_t now_ns)
 /* Lets that much of the callers' sound pass unheard. */
 static void skip_unheard(struct line *line, int64_t gap_ns)
 {
-	float unheard[OUT_PIECE];
-	unsigned frames = (unsigned)(gap_ns * RATE / NS_PER_SEC);
+	float unheard[LINE_PIECE];
+	unsigned frames = (unsigned)(gap_ns * LINE_RATE / NS_PER_SEC);
 
 	while (frames) {
-		unsigned n = frames < OUT_PIECE ? frames : OUT_PIECE;
+		unsigned n = frames < LINE_PIECE ? frames : LINE_PIECE;
 
-		line->pull_ns += n * NS_PER_SEC / RATE;
+		line->pull_ns += n * NS_PER_SEC / LINE_RATE;
 		for (struct leg *leg = line->legs; leg; leg = leg->next)
 			if (leg->active)
 				playout_pull(leg->playout, line->pull_ns, unheard, n);
@@ -355,86 +289,13 @@ static void write_phone(struct line *line, int64_t now_ns)
 
 /* ---- "discord" to the callers --------------------------------------------------------------- */
 
-static void leg_emit(struct leg *leg, int64_t now_ns)
-{
-	bool silent = true;
-
-	for (int i = 0; i < G711_FRAME_BYTES && silent; i++)
-		silent = leg->out[i] == G711_ULAW_SILENCE;
-	leg->frames_out++;
-	leg->silent_out += silent;
-	leg->out_fill = 0;
-	leg->frame(leg->user, leg->out, now_ns);
-}
-
-/* Adds what plays while the caller waits, with a ramp where it comes and goes. */
-static void add_waiting(struct leg *leg, float *block, unsigned n)
-{
-	float tone[OUT_PIECE];
-	bool wanted = leg->notice || !leg->line->connected;
-
-	if (!wanted && leg->waiting_gain == 0)
-		return;
-	bool sound = leg->notice ? notice_fill(&leg->notice_at, tone, n)
-				 : waiting_fill(leg->waiting, &leg->waiting_at, tone, n);
-	float step = (wanted ? 1.0f : -1.0f) / FADE_FRAMES, gain = leg->waiting_gain;
-
-	for (unsigned i = 0; i < n; i++) {
-		gain += step;
-		gain = gain > 1 ? 1 : gain < 0 ? 0 : gain;
-		if (sound)
-			block[i] += gain * tone[i];
-	}
-	leg->waiting_gain = gain;
-	if (gain == 0) {
-		leg->waiting_at = 0; /* the next wait begins with a ring */
-		leg->notice_at = 0;
-	}
-}
-
-/* `later`: frames at 48 kHz that are there and come after these n */
-static void leg_hear(struct leg *leg, const float *in, unsigned n, uint64_t ring_at,
-		     unsigned ring_frames, unsigned later, int64_t now_ns)
-{
-	float block[OUT_PIECE], narrow[OUT_PIECE];
-	uint8_t ulaw[OUT_PIECE];
-	unsigned made;
-
-	for (unsigned i = 0; i < n; i++)
-		block[i] = in[i] + (i < ring_frames ? leg->others[(ring_at + i) & (RING - 1)] : 0);
-	add_waiting(leg, block, n);
-	limiter_run(&leg->limiter, block, n);
-	made = resampler_push(leg->resampler, block, n, narrow);
-	g711_ulaw_encode_float(ulaw, narrow, made);
-	for (unsigned i = 0; i < made; i++) {
-		leg->out[leg->out_fill++] = ulaw[i];
-		if (leg->out_fill == G711_FRAME_BYTES) {
-			budget_stamp(&leg->framing_out,
-				     stage_frames_ns((made - 1 - i) * (RATE / G711_RATE_HZ) + later));
-			leg_emit(leg, now_ns);
-		}
-	}
-}
-
-static void steer(struct leg *leg)
-{
-	/* The far end plays by the clock that its own sound comes by; a trim drains its queue. */
-	double ppm = leg->trim_ppm - playout_ppm(leg->playout);
-
-	if (ppm != leg->out_ppm)
-		resampler_set_ppm(leg->resampler, ppm);
-	leg->out_ppm = ppm;
-}
-
 /* How much of the capture the frame takes that is complete next, of all callers. */
 static unsigned frame_needs(const struct line *line)
 {
 	unsigned least = 0;
 
 	for (const struct leg *leg = line->legs; leg; leg = leg->next) {
-		unsigned needs = leg->active ? resampler_needs(leg->resampler,
-							       G711_FRAME_BYTES - leg->out_fill)
-					     : 0;
+		unsigned needs = leg->active ? leg_needs(leg) : 0;
 
 		if (needs && (least == 0 || needs < least))
 			least = needs;
@@ -477,16 +338,14 @@ static void read_discord(struct line *line, int64_t now_ns)
 	if (unread > total + RING_SPARE)
 		line->read = line->written - total - RING_SPARE / 3;
 
-	for (unsigned at = 0; at < total; at += OUT_PIECE) {
-		unsigned n = total - at < OUT_PIECE ? total - at : OUT_PIECE;
+	for (unsigned at = 0; at < total; at += LINE_PIECE) {
+		unsigned n = total - at < LINE_PIECE ? total - at : LINE_PIECE;
 		uint64_t left = line->written - line->read;
 		unsigned ring_frames = left < n ? (unsigned)left : n;
 
 		for (struct leg *leg = line->legs; leg; leg = leg->next) {
-			if (!leg->active)
-				continue;
-			steer(leg);
-			leg_hear(leg, in + at, n, line->read, ring_frames, total - at - n, now_ns);
+			if (leg->active)
+				leg_hear(leg, in + at, n, line->read, ring_frames, total - at - n, now_ns);
 		}
 		line->read += ring_frames;
 	}
@@ -566,119 +425,4 @@ bool line_tick(struct line *line, int64_t now_ns)
 		read_discord(line, now_ns);
 	sweep(line);
 	return true;
-}
-
-/* ---- legs ----------------------------------------------------------------------------------- */
-
-int leg_create(struct leg **out, struct line *line, const struct leg_config *config)
-{
-	struct playout_config playout = {.rate = G711_RATE_HZ};
-	struct leg *leg;
-	int err;
-
-	*out = NULL;
-	if (line->leg_count >= LINE_MAX_LEGS)
-		return -EBUSY;
-	leg = calloc(1, sizeof(*leg));
-	if (!leg)
-		return -ENOMEM;
-	err = playout_create(&leg->playout, &playout);
-	if (err)
-		goto out;
-	err = resampler_create(&leg->resampler, RATE, G711_RATE_HZ, OUT_PIECE);
-	if (err)
-		goto out;
-	leg->line = line;
-	leg->waiting = waiting_ref(config->waiting);
-	leg->cushion_frames = config->cushion_frames;
-	leg->levelled = config->speech_level_dbov != 0;
-	leveller_init(&leg->leveller, (float)config->speech_level_dbov);
-	leg->frame = config->frame;
-	leg->user = config->user;
-	leg->next = line->legs;
-	line->legs = leg;
-	line->leg_count++;
-	*out = leg;
-	return 0;
-out:
-	playout_destroy(leg->playout);
-	free(leg);
-	return err;
-}
-
-void leg_destroy(struct leg *leg)
-{
-	if (!leg)
-		return;
-	leg_suspend(leg);
-	leg->doomed = true;
-	leg->line->leg_count--;
-}
-
-void leg_resume(struct leg *leg, int64_t now_ns)
-{
-	if (leg->leaving)
-		leg->leaving = false;
-	playout_restart(leg->playout);
-	resampler_reset(leg->resampler);
-	limiter_init(&leg->limiter, RATE);
-	memset(leg->others, 0, sizeof(leg->others));
-	leg->out_fill = 0;
-	leg->trim_ppm = 0;
-	leg->active = true;
-	memset(leg->out, G711_ULAW_SILENCE, sizeof(leg->out));
-	for (unsigned i = 0; i < leg->cushion_frames; i++)
-		leg_emit(leg, now_ns);
-	/* The capture is taken at ticks, from the first one on: without this each frame would be complete
-	 * at the very moment of a tick, and go out then or 5 ms later, as wake-ups jitter. */
-	leg->out_fill = HEAD_SAMPLES;
-}
-
-void leg_suspend(struct leg *leg)
-{
-	if (!leg->active)
-		return;
-	leg->active = false;
-	leg->leaving = leg->line->running;
-}
-
-void leg_put(struct leg *leg, int64_t media, const uint8_t *ulaw, size_t n, int64_t now_ns)
-{
-	enum { PIECE = G711_RATE_HZ / 1000 * PLAYOUT_MAX_PACKET_MS };
-	float samples[PIECE];
-
-	if (!leg->active)
-		return;
-	budget_stamp(&leg->framing_in, (int64_t)n * NS_PER_SEC / G711_RATE_HZ);
-	while (n) {
-		size_t piece = n < PIECE ? n : PIECE;
-
-		g711_ulaw_decode_float(samples, ulaw, piece);
-		playout_put(leg->playout, media, samples, (unsigned)piece, now_ns);
-		media += (int64_t)piece;
-		ulaw += piece;
-		n -= piece;
-	}
-}
-
-void leg_set_trim_ppm(struct leg *leg, double ppm)
-{
-	leg->trim_ppm = ppm;
-}
-
-void leg_set_notice(struct leg *leg, bool notice)
-{
-	leg->notice = notice;
-}
-
-void leg_stats(const struct leg *leg, struct leg_stats *out)
-{
-	playout_stats(leg->playout, &out->playout);
-	out->out_ppm = leg->out_ppm;
-	out->frames_out = leg->frames_out;
-	out->silent_out = leg->silent_out;
-	out->gain_db = leveller_gain_db(&leg->leveller);
-	out->framing_in_ns = budget_ns(&leg->framing_in);
-	out->framing_out_ns = budget_ns(&leg->framing_out);
-	out->resampling_out_ns = resampler_delay_ns(leg->resampler);
 }

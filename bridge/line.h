@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * line.h - the sound of one line: its callers, and the two PCMs they share.
+ * line.h - the sound of one line: its callers (leg.c), and the two PCMs they share (line.c).
  *
  *	each caller ─▶ playout ─┬─▶ sum ─▶ limiter ─▶ PCM "phone"
  *	                        └─▶ the others' sum ─┐
