@@ -30,41 +30,15 @@
 #define FOLLOW_STEPS     64         /* wake-ups that took blocks, for the earliest of them to show */
 #define FOLLOW_NS        NS_PER_MS
 #define HANGOVER_NS      (2 * NS_PER_SEC)
-#define HELD_EXPIRE_NS   (5 * NS_PER_SEC)
-#define RECYCLE_NS       NS_PER_SEC /* a decoder that was heard within this time is not taken away */
 #define FIGURES_EVERY_NS NS_PER_SEC
 #define SHOWN_NS         (10 * NS_PER_SEC) /* after that the state does not show a speaker's delay any more */
-
-struct source {
-	uint32_t ssrc; /* 0: free */
-	uint64_t user_id;
-	bool ignored;
-	bool ended; /* the user left: kept until the sound is out */
-	int64_t seen_ns;
-	struct speaker *speaker; /* or NULL */
-};
-
-struct known { /* how loud somebody is who may come back */
-	uint64_t user_id; /* 0: free */
-	uint64_t turn;    /* the least gives way */
-	struct leveller_voice voice;
-};
-
-struct waiting { /* a packet from an SSRC that has no name yet */
-	bool used;
-	struct rtp_header header;
-	int64_t arrival_ns;
-	size_t bytes;
-	uint8_t payload[VOICE_PAYLOAD_BYTES_MAX];
-};
 
 struct media_line {
 	struct media_line_config config;
 	struct voice_udp_ops ops; /* the owner's, with our on_packet */
 	struct voice_udp *path;
 	struct talker *talker;
-	struct speaker *decoders[MEDIA_SPEAKERS];
-	unsigned decoder_count;
+	struct voices *voices;
 	struct mixer *mixer[2]; /* all, or left and right */
 	struct limiter limiter;
 	unsigned calls;
@@ -76,177 +50,20 @@ struct media_line {
 	int64_t sound_ns;    /* its nominal time */
 	int64_t least_late_ns; /* of wake-ups after it, lately */
 	unsigned followed;
-	int64_t heard_ns;    /* a packet with sound came */
 	int64_t figures_at_ns;
 	int64_t next_ns; /* what the last step asked for */
-
-	struct source sources[MEDIA_SSRCS];
-	unsigned sources_end; /* one beyond the last in use: blocks need not look through all the rest */
-	struct known known[MEDIA_SSRCS];
-	uint64_t known_turn;
-	struct waiting waiting[MEDIA_HELD];
-	unsigned waiting_next;
 
 	struct stage_turn stamp_capture, stamp_playback;
 	struct media_line_stats stats;
 };
 
-/* ---- who speaks -------------------------------------------------------------------------- */
-
-static struct source *source_find(struct media_line *l, uint32_t ssrc)
-{
-	for (unsigned i = 0; i < l->sources_end; i++)
-		if (l->sources[i].ssrc == ssrc && ssrc != 0)
-			return &l->sources[i];
-	return NULL;
-}
-
-/* His place, or the one that was put in longest ago. */
-static struct known *known_place(struct media_line *l, uint64_t user_id)
-{
-	struct known *oldest = &l->known[0];
-	for (int i = 0; i < MEDIA_SSRCS; i++) {
-		if (l->known[i].user_id == user_id)
-			return &l->known[i];
-		if (l->known[i].turn < oldest->turn)
-			oldest = &l->known[i];
-	}
-	return oldest;
-}
-
-/* His decoder becomes another's, or his SSRC: how loud he is stays true. */
-static void voice_keep(struct media_line *l, const struct source *s)
-{
-	struct leveller_voice voice;
-	if (!s->speaker || !speaker_voice(s->speaker, &voice))
-		return;
-	*known_place(l, s->user_id) =
-		(struct known){.user_id = s->user_id, .turn = ++l->known_turn, .voice = voice};
-}
-
-static void speaker_give(struct media_line *l, struct source *s, struct speaker *speaker)
-{
-	const struct known *known = known_place(l, s->user_id);
-	s->speaker = speaker;
-	speaker_assign(speaker, s->ssrc);
-	if (known->user_id == s->user_id)
-		speaker_voice_resume(speaker, &known->voice);
-}
-
-static void source_free(struct media_line *l, struct source *s)
-{
-	voice_keep(l, s);
-	memset(s, 0, sizeof(*s));
-	while (l->sources_end && l->sources[l->sources_end - 1].ssrc == 0)
-		l->sources_end--;
-}
-
-/* A free entry, or that of the one not heard for longest. */
-static struct source *source_new(struct media_line *l)
-{
-	unsigned oldest = 0, at = 0;
-	while (at < l->sources_end && l->sources[at].ssrc) {
-		if (l->sources[at].seen_ns < l->sources[oldest].seen_ns)
-			oldest = at;
-		at++;
-	}
-	if (at == MEDIA_SSRCS) {
-		at = oldest;
-		source_free(l, &l->sources[at]);
-	}
-	if (l->sources_end <= at)
-		l->sources_end = at + 1;
-	return &l->sources[at];
-}
-
-static struct source *speaker_owner(struct media_line *l, const struct speaker *speaker)
-{
-	for (unsigned i = 0; i < l->sources_end; i++)
-		if (l->sources[i].ssrc && l->sources[i].speaker == speaker)
-			return &l->sources[i];
-	return NULL;
-}
-
-/* A decoder for a source: a free one, else that of whoever has left or been silent for longest. There
- * are no more of them than people announced. */
-static struct speaker *speaker_for(struct media_line *l, struct source *s, int64_t now_ns)
-{
-	if (s->speaker)
-		return s->speaker;
-	struct source *quietest = NULL;
-	for (unsigned i = 0; i < l->decoder_count; i++) {
-		struct source *owner = speaker_owner(l, l->decoders[i]);
-		if (!owner) {
-			speaker_give(l, s, l->decoders[i]);
-			return s->speaker;
-		}
-		if ((owner->ended || now_ns - owner->seen_ns > RECYCLE_NS) &&
-		    (!quietest || owner->seen_ns < quietest->seen_ns))
-			quietest = owner;
-	}
-	if (!quietest)
-		return NULL;
-	voice_keep(l, quietest);
-	speaker_give(l, s, quietest->speaker);
-	quietest->speaker = NULL;
-	return s->speaker;
-}
-
 /* ---- incoming ---------------------------------------------------------------------------- */
-
-static void packet_hear(struct media_line *l, struct source *s, const struct rtp_header *header,
-			const uint8_t *payload, size_t bytes, int64_t arrival_ns, int64_t now_ns)
-{
-	uint8_t opus[VOICE_PAYLOAD_BYTES_MAX];
-	size_t opus_bytes;
-	s->seen_ns = now_ns;
-	if (s->ignored)
-		return;
-	struct speaker *speaker = speaker_for(l, s, now_ns);
-	if (!speaker)
-		return;
-	if (bytes == 0) {
-		speaker_probe(speaker, header->seq, header->timestamp, arrival_ns);
-		return;
-	}
-	if (dave_media_decrypt(l->config.dave, now_ns, s->user_id, payload, bytes, opus,
-			       sizeof(opus), &opus_bytes) != 0) {
-		l->stats.dave_failed++;
-		return; /* as if lost: concealed by its successor */
-	}
-	if (!rtp_is_silence(opus, opus_bytes))
-		l->heard_ns = now_ns;
-	speaker_packet(speaker, header->seq, header->timestamp, opus, opus_bytes, arrival_ns);
-}
-
-/* Named too late or never: kept for a while, bounded, oldest overwritten. */
-static void packet_hold(struct media_line *l, const struct rtp_header *header,
-			const uint8_t *payload, size_t bytes, int64_t now_ns)
-{
-	struct waiting *w = &l->waiting[l->waiting_next];
-	if (bytes == 0 || bytes > sizeof(w->payload))
-		return;
-	l->waiting_next = (l->waiting_next + 1) % MEDIA_HELD;
-	if (w->used)
-		l->stats.unknown_dropped++;
-	w->used = true;
-	w->header = *header;
-	w->arrival_ns = now_ns;
-	w->bytes = bytes;
-	memcpy(w->payload, payload, bytes);
-}
 
 static void on_packet(void *ctx, const struct rtp_header *header, const uint8_t *payload,
 		      size_t bytes, int64_t arrival_ns)
 {
 	struct media_line *l = ctx;
-	if (bytes > VOICE_PAYLOAD_BYTES_MAX || header->ssrc == 0)
-		return;
-	struct source *s = source_find(l, header->ssrc);
-	if (s)
-		packet_hear(l, s, header, payload, bytes, arrival_ns, arrival_ns);
-	else
-		packet_hold(l, header, payload, bytes, arrival_ns);
+	voices_packet(l->voices, header, payload, bytes, arrival_ns);
 }
 
 static void on_discovered(void *ctx, unsigned generation, const char *address, uint16_t port)
@@ -267,68 +84,24 @@ static void on_dead(void *ctx, unsigned generation, enum voice_dead why)
 	l->config.ops->on_dead(l->config.ctx, generation, why);
 }
 
-/* What waited for this SSRC's name, in order of arrival. */
-static void held_replay(struct media_line *l, struct source *s, int64_t now_ns)
-{
-	for (unsigned k = 0; k < MEDIA_HELD; k++) {
-		struct waiting *w = &l->waiting[(l->waiting_next + k) % MEDIA_HELD];
-		if (!w->used || w->header.ssrc != s->ssrc)
-			continue;
-		w->used = false;
-		if (now_ns - w->arrival_ns < HELD_EXPIRE_NS)
-			packet_hear(l, s, &w->header, w->payload, w->bytes, w->arrival_ns, now_ns);
-	}
-}
-
 void media_line_speaker(struct media_line *l, uint64_t user_id, uint32_t ssrc, bool ignored,
 			int64_t now_ns)
 {
-	struct source *s = source_find(l, ssrc);
-	if (s && s->user_id != user_id) {
-		source_free(l, s); /* re-announced for somebody else: nothing of the old one holds */
-		s = NULL;
-	}
-	for (unsigned i = 0; i < l->sources_end; i++) { /* one user, one SSRC: a new one ends the old */
-		struct source *other = &l->sources[i];
-		if (other->ssrc && other->ssrc != ssrc && other->user_id == user_id) {
-			other->ended = true;
-			voice_keep(l, other);
-			if (other->speaker)
-				speaker_end(other->speaker);
-		}
-	}
-	if (!s) {
-		s = source_new(l);
-		*s = (struct source){.ssrc = ssrc, .user_id = user_id, .seen_ns = now_ns};
-	}
-	s->ended = false;
-	s->ignored = ignored;
-	held_replay(l, s, now_ns);
+	voices_name(l->voices, user_id, ssrc, ignored, now_ns);
 }
 
 void media_line_left(struct media_line *l, uint64_t user_id, int64_t now_ns)
 {
-	for (unsigned i = 0; i < l->sources_end; i++) {
-		struct source *s = &l->sources[i];
-		if (!s->ssrc || s->user_id != user_id)
-			continue;
-		s->ended = true;
-		s->seen_ns = now_ns;
-		if (s->speaker)
-			speaker_end(s->speaker);
-	}
+	voices_left(l->voices, user_id, now_ns);
 }
 
-static void sources_expire(struct media_line *l, int64_t now_ns)
+struct speaker *media_line_decoder(struct media_line *l, struct speaker *decoder)
 {
-	uint32_t speakers = 0;
-	for (unsigned i = 0; i < l->sources_end; i++) {
-		struct source *s = &l->sources[i];
-		if (s->ssrc && s->ended && now_ns - s->seen_ns > NS_PER_SEC)
-			source_free(l, s);
-		speakers += s->ssrc != 0;
-	}
-	l->stats.speakers = speakers;
+	struct speaker *old = voices_decoder(l->voices, decoder);
+	unsigned stereo;
+	l->stats.decoders = voices_decoders(l->voices, &stereo);
+	l->stats.stereo_decoders = stereo;
+	return old;
 }
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -346,6 +119,8 @@ int media_line_create(struct media_line **out, const struct media_line_config *c
 					.on_dead = on_dead};
 	int err = talker_create(&l->talker, config->fec);
 	if (err == 0)
+		err = voices_create(&l->voices, config->dave);
+	if (err == 0)
 		err = mixer_create(&l->mixer[0], BLOCK);
 	if (err == 0)
 		err = mixer_create(&l->mixer[1], BLOCK);
@@ -355,7 +130,6 @@ int media_line_create(struct media_line **out, const struct media_line_config *c
 	}
 	limiter_init(&l->limiter, RTP_CLOCK_HZ);
 	l->stats.udp_rtt_ns = -1;
-	l->heard_ns = INT64_MIN / 2;
 	*out = l;
 	return 0;
 }
@@ -367,8 +141,7 @@ void media_line_destroy(struct media_line *l)
 	talker_destroy(l->talker);
 	mixer_destroy(l->mixer[0]);
 	mixer_destroy(l->mixer[1]);
-	for (unsigned i = 0; i < l->decoder_count; i++)
-		speaker_destroy(l->decoders[i]);
+	voices_destroy(l->voices);
 	voice_udp_destroy(l->path);
 	free(l);
 }
@@ -409,50 +182,14 @@ static void wants_update(struct media_line *l, int64_t now_ns)
 {
 	bool media = l->path && voice_udp_has_key(l->path);
 	capture_want(l, media, now_ns);
-	playback_want(l, media && (l->calls > 0 || now_ns - l->heard_ns < HANGOVER_NS), now_ns);
-}
-
-static void decoders_count(struct media_line *l)
-{
-	unsigned stereo = 0;
-	for (unsigned i = 0; i < l->decoder_count; i++)
-		stereo += speaker_channels(l->decoders[i]) == 2;
-	l->stats.decoders = l->decoder_count;
-	l->stats.stereo_decoders = stereo;
-}
-
-struct speaker *media_line_decoder(struct media_line *l, struct speaker *decoder)
-{
-	struct speaker *old = NULL;
-	unsigned at = 0;
-	while (at < l->decoder_count && speaker_channels(l->decoders[at]) == speaker_channels(decoder))
-		at++;
-	if (at == MEDIA_SPEAKERS)
-		return decoder;
-	if (at == l->decoder_count) {
-		l->decoder_count++;
-	} else {
-		old = l->decoders[at];
-		struct source *owner = speaker_owner(l, old);
-		if (owner) {
-			voice_keep(l, owner);
-			speaker_give(l, owner, decoder);
-		}
-	}
-	l->decoders[at] = decoder;
-	decoders_count(l);
-	return old;
+	playback_want(l, media && (l->calls > 0 || now_ns - voices_heard_ns(l->voices) < HANGOVER_NS), now_ns);
 }
 
 struct voice_udp *media_line_path(struct media_line *l, struct voice_udp *path, int64_t now_ns)
 {
 	struct voice_udp *old = l->path;
-	for (unsigned i = 0; i < l->sources_end; i++)
-		source_free(l, &l->sources[i]);
-	for (unsigned i = 0; i < MEDIA_HELD; i++)
-		l->waiting[i].used = false;
+	voices_forget(l->voices);
 	l->path = path;
-	l->heard_ns = INT64_MIN / 2;
 	l->stats.in_channel = path;
 	l->stats.udp_rtt_ns = -1;
 	if (path)
@@ -563,11 +300,10 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 	mixer_begin(l->mixer[0]);
 	if (stereo)
 		mixer_begin(l->mixer[1]);
-	for (unsigned i = 0; i < l->sources_end; i++) {
-		struct source *s = &l->sources[i];
-		if (s->ssrc && s->speaker)
-			speaker_mix(l, s->speaker, at_ns, stereo);
-	}
+	uint64_t user_id;
+	struct speaker *speaker;
+	for (unsigned i = 0; (speaker = voices_next(l->voices, &i, &user_id));)
+		speaker_mix(l, speaker, at_ns, stereo);
 	mixer_sum(l->mixer[0], left);
 	if (!stereo) {
 		limiter_run(&l->limiter, left, BLOCK);
@@ -584,10 +320,13 @@ static void block_play(struct media_line *l, int64_t at_ns, int64_t now_ns)
 
 static void sound_shift(struct media_line *l, int64_t by_ns)
 {
+	struct speaker *speaker;
+	uint64_t user_id;
 	l->sound_ns += by_ns;
-	for (unsigned i = 0; i < l->sources_end && (by_ns >= SHIFT_NS || by_ns <= -SHIFT_NS); i++)
-		if (l->sources[i].ssrc && l->sources[i].speaker)
-			speaker_shift(l->sources[i].speaker, by_ns);
+	if (by_ns < SHIFT_NS && by_ns > -SHIFT_NS)
+		return;
+	for (unsigned i = 0; (speaker = voices_next(l->voices, &i, &user_id));)
+		speaker_shift(speaker, by_ns);
 }
 
 /*
@@ -647,9 +386,10 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 	struct voice_udp_stats u;
 	struct talker_stats t;
 	struct speaker_stats s;
-	uint64_t lost = 0, concealed = 0, late = 0;
+	uint64_t lost = 0, concealed = 0, late = 0, user_id;
+	struct speaker *speaker;
 	unsigned voices = 0;
-	sources_expire(l, now_ns);
+	l->stats.speakers = voices_expire(l->voices, now_ns);
 	if (l->path) {
 		voice_udp_stats(l->path, &u);
 		l->stats.packets_received = u.received;
@@ -657,18 +397,16 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 		l->stats.packets_tampered = u.tampered;
 		l->stats.udp_rtt_ns = u.rtt_ns;
 	}
-	for (unsigned i = 0; i < l->sources_end; i++) {
-		if (!l->sources[i].ssrc || !l->sources[i].speaker)
-			continue;
-		speaker_stats(l->sources[i].speaker, &s);
+	for (unsigned i = 0; (speaker = voices_next(l->voices, &i, &user_id));) {
+		speaker_stats(speaker, &s);
 		lost += s.lost;
 		concealed += s.playout.concealed;
 		late += s.late + s.playout.late;
 		if (s.playout.playing)
 			metrics_record(&l->stats.playout, s.playout.delay_ns + s.playout.resampler_ns);
 		/* a pause between two words ends nothing: what is held is what it will be again */
-		if (speaker_heard_ns(l->sources[i].speaker) >= now_ns - SHOWN_NS && voices < MEDIA_SPEAKERS)
-			voice_show(&l->stats.voices[voices++], l->sources[i].user_id, &s);
+		if (speaker_heard_ns(speaker) >= now_ns - SHOWN_NS && voices < MEDIA_SPEAKERS)
+			voice_show(&l->stats.voices[voices++], user_id, &s);
 	}
 	for (; voices < MEDIA_SPEAKERS; voices++)
 		l->stats.voices[voices].user_id = 0;
@@ -682,9 +420,13 @@ static void figures_update(struct media_line *l, int64_t now_ns)
 
 void media_line_receive(struct media_line *l, int64_t now_ns, int64_t wall_ns)
 {
+	struct voices_stats v;
 	if (!l->path)
 		return;
 	voice_udp_receive(l->path, now_ns, wall_ns);
+	voices_stats(l->voices, &v);
+	l->stats.dave_failed = v.undecrypted;
+	l->stats.unknown_dropped = v.never_named;
 	wants_update(l, now_ns); /* somebody began to speak */
 }
 

@@ -22,15 +22,14 @@
 #include "discord/speaker.h"
 #include "discord/talker.h"
 #include "discord/voice_udp.h"
+#include "discord/voices.h"
 
 struct port;
 struct dave_media;
 struct media_line;
 
 #define MEDIA_BLOCK_FRAMES 240 /* 5 ms: the mix period */
-#define MEDIA_SPEAKERS     24  /* who can be heard at the same time; the longest silent gives way */
-#define MEDIA_SSRCS        128 /* SSRCs known by name; voice channels hold up to 99 people */
-#define MEDIA_HELD         64  /* packets kept from SSRCs that nobody has named yet */
+#define MEDIA_SPEAKERS     VOICES_DECODERS /* who can be heard at the same time */
 
 struct media_line_config {
 	struct port *capture;  /* `phone` */

@@ -322,13 +322,13 @@ static void test_people_come_and_go(void)
 		emptied += present == 0;
 	}
 	CHECK(most > PEOPLE / 2 && emptied > 100);
-	for (unsigned k = 0; k < MEDIA_SSRCS + 20; k++) {
+	for (unsigned k = 0; k < VOICES_SSRCS + 20; k++) {
 		media_line_speaker(L.line, 10000 + k, 10000 + k, false, now_ns += 2 * NS_PER_SEC);
 		media_line_step(L.line, now_ns);
-		present += present < MEDIA_SSRCS;
+		present += present < VOICES_SSRCS;
 		CHECK_INT(media_line_stats(L.line)->speakers, present);
 	}
-	CHECK_INT(media_line_stats(L.line)->speakers, MEDIA_SSRCS);
+	CHECK_INT(media_line_stats(L.line)->speakers, VOICES_SSRCS);
 	line_end();
 }
 
