@@ -2,7 +2,7 @@
  *
  * line.c - see line.h.
  */
-#include "discord/line.h"
+#include "discord/line_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,51 +11,18 @@
 #include <string.h>
 
 #include "alsa/port.h"
-#include "alsa/stage.h"
 #include "common/clock.h"
 #include "common/http_client.h"
 #include "common/log.h"
-#include "common/loop.h"
 #include "common/settings.h"
-#include "discord/attend.h"
-#include "discord/calls.h"
 #include "discord/dave/session.h"
 #include "discord/keys.h"
 #include "discord/rest.h"
-#include "discord/voice_link.h"
 #include "discord/voice_users.h"
 
 #define USERS_MAX        256
-#define LOOK_UP_MIN_MS   2000
-#define LOOK_UP_MAX_MS   60000
 #define TIMER_MIN_MS     50
 #define LOST_GRACE_MS    12000 /* a restarted bridge gets its calls back within 10 s */
-#define CHANNEL_VOICE    2
-#define CHANNEL_STAGE    13
-
-struct line {
-	int number;
-	struct line_host host;
-	struct port *capture, *playback;
-	bool capture_told, playback_told; /* a failure to open was logged */
-	struct dave_media *dave_media;
-	uint64_t guild_id, channel_id;
-	bool stage;
-	char channel_name[128];
-	int look_up_ms;
-
-	struct attend attend;
-	struct channel *channel;
-	struct voice_link *voice;
-	struct calls *calls;
-	uint64_t user_id; /* our own; 0 until the main gateway is ready */
-	bool ready;       /* and it is */
-	bool leaving;     /* the program is ending */
-	bool was_wanted;  /* before the last restart: calls found in the first snapshot get it back */
-	int64_t born_ms;  /* wall clock */
-	struct api_channel told;
-	struct loop_timer timer, look_up_timer, lost_timer;
-};
 
 static void timer_update(struct line *l);
 
@@ -112,7 +79,7 @@ static void changed(struct line *l)
 }
 
 /* Carries the rule's wish to the channel. Everything that can change either ends here. */
-static void settle(struct line *l)
+void line_settle(struct line *l)
 {
 	int64_t now_ns = clock_mono_ns();
 	if (l->leaving)
@@ -130,7 +97,7 @@ static void on_timer(void *arg)
 	struct line *l = arg;
 	if (l->channel)
 		channel_tick(l->channel, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 }
 
 static void timer_update(struct line *l)
@@ -151,7 +118,7 @@ static void calls_changed(struct line *l, bool fresh)
 	unsigned n = calls_active(l->calls);
 	attend_calls(&l->attend, n, fresh, clock_mono_ns());
 	media_calls(l->host.media, l->number, n);
-	settle(l);
+	line_settle(l);
 }
 
 /* ---- channel and voice ------------------------------------------------------------------- */
@@ -201,18 +168,25 @@ static const struct channel_ops channel_ops = {
 	.on_kicked = op_kicked,
 };
 
+bool line_channel_create(struct line *l)
+{
+	struct channel_config config = {
+		.guild_id = l->guild_id, .channel_id = l->channel_id, .ops = &channel_ops, .ctx = l};
+	return channel_create(&l->channel, &config) == 0;
+}
+
 static void on_voice_ready(void *ctx)
 {
 	struct line *l = ctx;
 	channel_voice_ready(l->channel, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 }
 
 static void on_voice_end(void *ctx, enum voice_outcome outcome, const char *why)
 {
 	struct line *l = ctx;
 	channel_voice_end(l->channel, outcome, why, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 }
 
 static bool is_ignored(void *ctx, uint64_t user_id)
@@ -270,7 +244,7 @@ int line_create(struct line **out, int number, const struct line_host *host)
 	l->number = number;
 	l->host = *host;
 	l->channel_id = settings_snowflake(s, KEY_VOICE_CHANNEL_ID, number);
-	l->look_up_ms = LOOK_UP_MIN_MS;
+	l->look_up_ms = LINE_LOOK_UP_MIN_MS;
 	l->born_ms = clock_wall_ms();
 	attend_init(&l->attend, settings_enum(s, KEY_CONNECT, 0) == CONNECT_ON_CALL);
 	struct calls_config calls = {
@@ -385,77 +359,6 @@ uint64_t line_channel_id(const struct line *l)
 	return l->channel_id;
 }
 
-/* ---- looking the guild up ---------------------------------------------------------------- */
-
-static void look_up_again(void *arg)
-{
-	line_look_up(arg);
-}
-
-static void guild_found(struct line *l, const struct json_at *root)
-{
-	uint64_t guild = 0;
-	int64_t type = 0;
-	const char *name = "";
-	if (!json_id(root, "guild_id", &guild) || !json_int(root, "type", 0, 1000, &type))
-		return;
-	json_opt_str(root, "name", &name);
-	if (type != CHANNEL_VOICE && type != CHANNEL_STAGE) {
-		json_fail(root, "type", "VOICE_CHANNEL_ID is no voice channel");
-		return;
-	}
-	l->guild_id = guild;
-	l->stage = type == CHANNEL_STAGE;
-	snprintf(l->channel_name, sizeof(l->channel_name), "%s", name);
-	struct channel_config config = {
-		.guild_id = guild, .channel_id = l->channel_id, .ops = &channel_ops, .ctx = l};
-	if (channel_create(&l->channel, &config) < 0)
-		return;
-	log_info("voice channel found line=%d channel=%" PRIu64 " name=%s guild=%" PRIu64,
-		 l->number, l->channel_id, log_quote(l->channel_name), guild);
-	if (l->ready)
-		channel_gateway_ready(l->channel, l->user_id, false, clock_mono_ns());
-	l->host.on_guild(l->host.ctx, l);
-	settle(l);
-}
-
-static void on_looked_up(void *ctx, const struct rest_result *result)
-{
-	struct line *l = ctx;
-	char why[256] = "";
-	if (result->ok) {
-		struct json_doc doc;
-		if (json_parse(&doc, result->body, result->body_bytes, NULL) == 0) {
-			struct json_at root = json_root(&doc);
-			if (json_is_obj(&root))
-				guild_found(l, &root);
-		}
-		snprintf(why, sizeof(why), "%s", doc.error);
-		json_free(&doc);
-		if (l->channel)
-			return;
-	} else {
-		snprintf(why, sizeof(why), "%s%s", result->why,
-			 result->status == 404   ? " (VOICE_CHANNEL_ID names no channel)"
-			 : result->status == 403 ? " (is the bot a member of that server, and may it "
-						   "see the channel?)"
-						 : "");
-	}
-	if (result->status == 401)
-		return; /* said once, by everybody's owner */
-	log_error("cannot look up VOICE_CHANNEL_ID=%" PRIu64 " line=%d retry_s=%d: %s",
-		  l->channel_id, l->number, l->look_up_ms / 1000, log_quote(why));
-	loop_timer_set(l->host.loop, &l->look_up_timer, l->look_up_ms, look_up_again, l);
-	l->look_up_ms = l->look_up_ms * 2 < LOOK_UP_MAX_MS ? l->look_up_ms * 2 : LOOK_UP_MAX_MS;
-}
-
-void line_look_up(struct line *l)
-{
-	char path[64];
-	snprintf(path, sizeof(path), "/channels/%" PRIu64, l->channel_id);
-	rest_call(l->host.rest, "GET", path, l->channel_id, NULL, REST_IDEMPOTENT, on_looked_up, l);
-}
-
 /* ---- commands ---------------------------------------------------------------------------- */
 
 void line_connect(struct line *l, const char *who)
@@ -464,7 +367,7 @@ void line_connect(struct line *l, const char *who)
 	attend_connect(&l->attend, clock_mono_ns());
 	if (l->channel && l->ready)
 		channel_retry(l->channel, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 	l->host.on_persist(l->host.ctx);
 }
 
@@ -472,7 +375,7 @@ void line_disconnect(struct line *l, const char *who)
 {
 	log_info("disconnect asked for line=%d by=%s", l->number, log_quote(who));
 	attend_disconnect(&l->attend);
-	settle(l);
+	line_settle(l);
 	l->host.on_persist(l->host.ctx);
 }
 
@@ -556,7 +459,7 @@ void line_gateway_ready(struct line *l, uint64_t user_id, bool resumed)
 	l->ready = true;
 	if (l->channel)
 		channel_gateway_ready(l->channel, user_id, resumed, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 }
 
 void line_own_state(struct line *l, uint64_t id, const char *session_id,
@@ -575,7 +478,7 @@ void line_own_state(struct line *l, uint64_t id, const char *session_id,
 	}
 	if (id && (flags->deaf || flags->mute))
 		log_warn("the server has %s us line=%d", flags->deaf ? "deafened" : "muted", l->number);
-	settle(l);
+	line_settle(l);
 }
 
 void line_other_state(struct line *l, uint64_t user_id, uint64_t id)
@@ -589,7 +492,7 @@ void line_server_update(struct line *l, const char *token, const char *endpoint)
 {
 	if (l->channel)
 		channel_server_update(l->channel, token, endpoint, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 }
 
 void line_channel_deleted(struct line *l, uint64_t id)
@@ -601,7 +504,7 @@ void line_channel_deleted(struct line *l, uint64_t id)
 			  l->number, id);
 	if (l->channel)
 		channel_deleted(l->channel, id, clock_mono_ns());
-	settle(l);
+	line_settle(l);
 }
 
 void line_discovered(struct line *l, unsigned generation, const char *address, uint16_t port)
@@ -614,100 +517,7 @@ void line_dead(struct line *l, unsigned generation, enum voice_dead why)
 	voice_link_dead(l->voice, generation, why);
 }
 
-/* ---- figures ----------------------------------------------------------------------------- */
-
 unsigned line_calls(const struct line *l)
 {
 	return calls_active(l->calls);
-}
-
-/* What this process keeps the line's sound for, either way. */
-void line_write_budget(const struct line *l, struct json_writer *w)
-{
-	const struct media_line_stats *m = media_stats(l->host.media, l->number);
-	uint32_t lookahead = m->lookahead_frames;
-	const struct budget_share to_discord[] = {
-		{"loopback_ms", budget_ns(&m->from_loopback)},
-		{"framing_ms", budget_ns(&m->framing)},
-		{"encode_ms", lookahead ? lookahead * NS_PER_SEC / RTP_CLOCK_HZ : BUDGET_UNKNOWN},
-		{"sending_ms", media_work_ns(l->host.media)},
-	};
-	const struct budget_share to_phone[] = {
-		{"mixing_ms", budget_ns(&m->mixing)},
-		{"loopback_ms", budget_ns(&m->to_loopback)},
-	};
-	json_w_obj(w, "budget");
-	budget_write(w, "to_discord", to_discord, sizeof(to_discord) / sizeof(*to_discord));
-	budget_write(w, "to_phone", to_phone, sizeof(to_phone) / sizeof(*to_phone));
-	json_w_arr(w, "speakers");
-	for (unsigned i = 0; i < MEDIA_SPEAKERS; i++) {
-		const struct media_voice *v = &m->voices[i];
-		const struct budget_share shares[] = {
-			{"framing_ms", v->framing_ns},
-			stage_share_jitter(v->delay_ns, v->jitter_ns),
-			stage_share_playout(v->delay_ns, v->jitter_ns),
-			{"resampling_ms", v->resampling_ns},
-		};
-		if (v->user_id == 0)
-			continue;
-		json_w_obj(w, NULL);
-		json_w_id(w, "user_id", v->user_id);
-		json_w_num(w, "gain_db", (double)v->gain_db_tenths / 10);
-		budget_write(w, "to_phone", shares, sizeof(shares) / sizeof(*shares));
-		json_w_end(w);
-	}
-	json_w_end(w);
-	json_w_end(w);
-}
-
-void line_write_state(const struct line *l, struct json_writer *w)
-{
-	const struct media_line_stats *m = media_stats(l->host.media, l->number);
-	struct dave_media_stats dave;
-	dave_media_stats(l->dave_media, &dave);
-	json_w_int(w, "line", l->number);
-	json_w_int(w, "calls", calls_active(l->calls));
-	json_w_bool(w, "wanted", l->attend.wanted);
-	json_w_id(w, "guild_id", l->guild_id);
-	json_w_str(w, "state", l->channel ? channel_state_name(channel_state(l->channel)) : "unknown");
-	voice_link_write_json(l->voice, w);
-	json_w_int(w, "packets_sent", (int64_t)m->packets_sent);
-	json_w_int(w, "packets_not_sent", (int64_t)m->packets_not_sent);
-	json_w_int(w, "packets_received", (int64_t)m->packets_received);
-	json_w_int(w, "packets_opened", (int64_t)m->packets_opened);
-	json_w_int(w, "packets_tampered", (int64_t)m->packets_tampered);
-	/* apart from each other, because they mean different troubles: somebody speaks in the clear,
-	 * is no member yet, is replayed, or has a key that we lack */
-	json_w_int(w, "dave_failed", (int64_t)m->dave_failed);
-	json_w_int(w, "dave_plain_refused", (int64_t)dave.plain_refused);
-	json_w_int(w, "dave_no_key", (int64_t)dave.no_key);
-	json_w_int(w, "dave_nonce_refused", (int64_t)dave.nonce_refused);
-	json_w_int(w, "dave_tag_mismatch", (int64_t)dave.tag_mismatch);
-	json_w_int(w, "unknown_dropped", (int64_t)m->unknown_dropped);
-	json_w_int(w, "speakers", m->speakers);
-	json_w_int(w, "lost", (int64_t)m->lost);
-	json_w_int(w, "late", (int64_t)m->late);
-	json_w_int(w, "concealed_frames", (int64_t)m->concealed);
-	if (m->udp_rtt_ns >= 0)
-		json_w_num(w, "udp_rtt_ms", (double)m->udp_rtt_ns / (double)NS_PER_MS);
-	metrics_write_json(&m->lateness, w, "lateness");
-	metrics_write_json(&m->playout, w, "playout");
-	line_write_budget(l, w);
-	port_write_state(w, "capture", l->capture);
-	port_write_state(w, "playback", l->playback);
-}
-
-void line_write_persistent(const struct line *l, struct json_writer *w)
-{
-	json_w_int(w, "line", l->number);
-	json_w_bool(w, "wanted", l->attend.wanted || l->was_wanted);
-	calls_write_json(l->calls, w, "notices");
-}
-
-void line_read_persistent(struct line *l, const struct json_at *object)
-{
-	struct json_at notices = {.doc = object->doc};
-	json_opt_bool(object, "wanted", &l->was_wanted);
-	if (json_opt_arr(object, "notices", &notices) && notices.node)
-		calls_read_json(l->calls, &notices);
 }
