@@ -25,7 +25,7 @@
 #define LEAD_HOLD_NS       (60 * SECOND) /* an xrun is remembered for so long, then for twice as long */
 #define LEAD_HOLD_MAX_NS   (480 * SECOND)
 #define LEAD_FORGET_NS     (600 * SECOND)
-#define LATE_TWICE_NS      (20 * SECOND) /* late a third time within this is a habit */
+#define LATE_TWICE_NS      (5 * SECOND) /* late a third time within this is a habit */
 #define DUE_BLOCKS_MAX     8
 
 static int64_t frames_between(int64_t from_ns, int64_t to_ns)

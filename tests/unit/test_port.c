@@ -369,7 +369,7 @@ static void test_late_by_habit(void)
 {
 	for (int run = 0; run < 4; run++) {
 		size_t missed;
-		unsigned seldom = lead_after_lates(12, &missed), often = lead_after_lates(9, &missed);
+		unsigned seldom = lead_after_lates(3, &missed), often = lead_after_lates(2, &missed);
 
 		if (seldom == 0 || often == 0)
 			continue; /* over 30 ms: this machine was late by itself */
