@@ -129,6 +129,7 @@ UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 VECT_BIN  := $(patsubst tests/vectors/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/vectors/*.c)))
 SIM_BIN   := $(patsubst tests/sim/%_main.c,$(BUILD)/tests/%,$(sort $(wildcard tests/sim/*_main.c)))
 E2E_BIN   := $(patsubst tests/e2e/%_main.c,$(BUILD)/tests/%,$(sort $(wildcard tests/e2e/*_main.c)))
+SANDBOX := $(addprefix $(BUILD)/tests/,sim_twilio sim_discord dave_member)
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
 ALL_PKG_LIBS = $(call pkg_libs,$(PKGS) speexdsp openssl)
@@ -180,13 +181,13 @@ test:
 # A call in the sandbox, with figures. CALLER=a.wav CHANNEL=b.wav LIVE=1
 demo:
 	@$(MAKE) -s deps
-	@$(MAKE) -s -j$$(nproc) all $(addprefix $(BUILD)/tests/,sim_twilio sim_discord dave_member demo)
+	@$(MAKE) -s -j$$(nproc) all $(SANDBOX) $(BUILD)/tests/demo
 	@BUILD=$(BUILD) CALLER="$(CALLER)" CHANNEL="$(CHANNEL)" LIVE="$(LIVE)" \
 	  $(BUILD)/tests/demo $(BUILD)/demo
 
 # Figures, not verdicts on the code: see tests/bench/README.md. BENCH=drift,cost runs parts of it.
 .PHONY: bench
-bench: all $(BENCH_BIN)
+bench: all $(SANDBOX) $(BENCH_BIN)
 	@BUILD=$(BUILD) tests/bench/run.sh
 
 # ---- checks of another kind ---------------------------------------------------------------

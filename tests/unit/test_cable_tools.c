@@ -214,12 +214,44 @@ static int expected(const struct score *s, size_t i)
 	return sum;
 }
 
+static bool event_find(struct score *s, const int16_t *rec, size_t n, size_t i);
+
+/* The next samples are what is expected, at least until the next event. */
 static bool explains(const struct score *s, const int16_t *rec, size_t n, size_t i)
 {
-	for (size_t k = i; k < n && k < i + 4; k++)
+	for (size_t k = i; k < n && k < i + 4; k++) {
+		struct score t = *s;
+
 		if (rec[k] != expected(s, k))
-			return false;
+			return event_find(&t, rec, n, k);
+	}
 	return true;
+}
+
+/* What happens at sample i so that it is not as expected? A noise not heard yet begins, or the killed one
+ * ends. Two may begin at the very same sample, or one or two apart. */
+static bool event_find(struct score *s, const int16_t *rec, size_t n, size_t i)
+{
+	for (int k = 0; k <= NOISES; k++) {
+		struct score t = *s;
+
+		if (k < NOISES) {
+			if (s->on[k])
+				continue;
+			t.on[k] = true;
+			t.start[k] = i;
+			t.end[k] = i + noise_len[k];
+		} else {
+			if (!s->on[KILLED] || s->end[KILLED] <= i)
+				continue;
+			t.end[KILLED] = i;
+		}
+		if (explains(&t, rec, n, i)) {
+			*s = t;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Every sample must be the exact sum of the noises that are on. A new one may begin anywhere, and the
@@ -228,32 +260,11 @@ static void check_exact_sum(const int16_t *rec, size_t n)
 {
 	struct score s = {0};
 
-	for (size_t i = 0; i < n; i++) {
-		struct score t = s;
-		bool found = rec[i] == expected(&s, i);
-
-		/* two may begin at the very same sample: each set of those not yet heard */
-		for (unsigned set = 1; set < 1u << NOISES && !found; set++) {
-			t = s;
-			for (int k = 0; k < NOISES; k++) {
-				if (!(set & 1u << k) || s.on[k])
-					continue;
-				t.on[k] = true;
-				t.start[k] = i;
-				t.end[k] = i + noise_len[k];
-			}
-			found = explains(&t, rec, n, i);
-		}
-		if (!found) {
-			t = s;
-			t.end[KILLED] = i;
-			found = s.on[KILLED] && explains(&t, rec, n, i);
-		}
-		if (!found)
-			UNIT_FAIL("sample %zu of %zu is %d, not %d, and no noise explains it", i, n,
-				  rec[i], expected(&s, i));
-		s = t;
-	}
+	for (size_t i = 0; i < n; i++)
+		while (rec[i] != expected(&s, i))
+			if (!event_find(&s, rec, n, i))
+				UNIT_FAIL("sample %zu of %zu is %d, not %d, and no noise explains it", i, n,
+					  rec[i], expected(&s, i));
 	for (int k = 0; k < NOISES; k++)
 		CHECK(s.on[k] && s.end[k] <= n);
 	CHECK(s.end[KILLED] - s.start[KILLED] > 4800); /* it had been heard */
