@@ -106,7 +106,7 @@ static void steer(struct leg *leg)
 }
 
 void leg_hear(struct leg *leg, const float *in, unsigned n, uint64_t ring_at,
-		     unsigned ring_frames, unsigned later, int64_t now_ns)
+	      unsigned ring_frames, unsigned later, int64_t now_ns)
 {
 	float block[LINE_PIECE], narrow[LINE_PIECE];
 	uint8_t ulaw[LINE_PIECE];

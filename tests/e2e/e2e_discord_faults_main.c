@@ -232,16 +232,24 @@ static void test_dave_invalid_commit(void)
 	world_check(&W, NULL);
 }
 
-static void test_dave_lost_welcome(void)
+/* The bot has to begin a new voice session and is met with that fault: op 31 is sent. */
+static int64_t rejoin_with(const char *fault, int recover_ms)
 {
+	char what[100];
 	int64_t begin;
 
 	call_is_up();
-	dave("\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"lose_welcome\"");
+	snprintf(what, sizeof(what), "\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"%s\"", fault);
+	dave(what);
 	begin = harness_now_ns();
 	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
-	simulator_wait(W.discord, 60000, "dave.recover", NULL);
-	healed("a lost Welcome", begin, 60000);
+	simulator_wait(W.discord, recover_ms, "dave.recover", NULL);
+	return begin;
+}
+
+static void test_dave_lost_welcome(void)
+{
+	healed("a lost Welcome", rejoin_with("lose_welcome", 60000), 60000);
 	world_check(&W, NULL);
 }
 
@@ -249,14 +257,7 @@ static void test_dave_lost_welcome(void)
  * help, a new session does. */
 static void test_dave_garbled_sender(void)
 {
-	int64_t begin;
-
-	call_is_up();
-	dave("\"do\":\"fault\",\"user\":\"" BOT "\",\"fault\":\"forge_sender\"");
-	begin = harness_now_ns();
-	simulator_ask(W.discord, "voice", "\"do\":\"close\",\"code\":4006");
-	simulator_wait(W.discord, 30000, "dave.recover", NULL);
-	healed("a garbled external sender", begin, 30000);
+	healed("a garbled external sender", rejoin_with("forge_sender", 30000), 30000);
 	CHECK(world_logged(&W.bot, "no way into the encrypted group", 1000));
 	world_check(&W, NULL);
 }

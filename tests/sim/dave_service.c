@@ -106,16 +106,18 @@ static void send_binary(struct dave_client *c, int op, const void *payload, size
 /* Op 25, once; after an op 24 where both are due. */
 static void introduce(struct dave_client *c)
 {
+	struct wire_buffer payload = {0};
+
 	if (c->introduced || !c->described)
 		return;
 	c->introduced = true;
-	if (c->fault == DAVE_FAULT_FORGED_SENDER)
-		c->room->op25.data[c->room->op25.len - 1] ^= 1; /* of its identity */
-	send_binary(c, 25, c->room->op25.data, c->room->op25.len);
+	wire_put(&payload, c->room->op25.data, c->room->op25.len);
 	if (c->fault == DAVE_FAULT_FORGED_SENDER) {
-		c->room->op25.data[c->room->op25.len - 1] ^= 1;
+		payload.data[payload.len - 1] ^= 1; /* of its identity */
 		c->fault = DAVE_FAULT_NONE;
 	}
+	send_binary(c, 25, payload.data, payload.len);
+	wire_clear(&payload);
 }
 
 /* ---- leaves ------------------------------------------------------------------------------ */
