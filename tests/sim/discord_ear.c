@@ -58,23 +58,24 @@ struct ear_stream *ear_stream_create(const char *stem, int channels)
 	return s;
 }
 
+/* Zeros are written as they come into use: those of all that a long recording has grown by would take
+ * tens of milliseconds at once, in which nobody in the channel is heard. */
 static int16_t *space(struct ear_stream *s, int64_t at, int samples)
 {
-	size_t end = (size_t)(at + samples);
+	size_t end = (size_t)(at + samples), each = (size_t)s->channels * sizeof(*s->pcm);
 
 	if (end > s->pcm_room) {
 		size_t room = 2 * end + 48000;
 
-		size_t each = (size_t)s->channels * sizeof(*s->pcm);
-
 		s->pcm = realloc(s->pcm, room * each);
 		if (!s->pcm)
 			abort();
-		memset(s->pcm + s->pcm_room * (size_t)s->channels, 0, (room - s->pcm_room) * each);
 		s->pcm_room = room;
 	}
-	if (end > s->pcm_count)
+	if (end > s->pcm_count) {
+		memset(s->pcm + s->pcm_count * (size_t)s->channels, 0, (end - s->pcm_count) * each);
 		s->pcm_count = end;
+	}
 	return s->pcm + at * s->channels;
 }
 

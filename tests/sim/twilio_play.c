@@ -83,7 +83,8 @@ static void add_span(struct spans *s, struct span v)
 	s->at[s->count++] = v;
 }
 
-/* Decoded samples at a place; what lies between is silence. */
+/* Decoded samples at a place; what lies between is silence, written as it comes into use: all that a long
+ * recording has grown by would take too long at once. */
 static void put_samples(struct samples *s, size_t from, const uint8_t *ulaw, size_t n)
 {
 	if (from + n > s->room) {
@@ -92,9 +93,10 @@ static void put_samples(struct samples *s, size_t from, const uint8_t *ulaw, siz
 		s->at = realloc(s->at, room * sizeof(*s->at));
 		if (!s->at)
 			abort();
-		memset(s->at + s->room, 0, (room - s->room) * sizeof(*s->at));
 		s->room = room;
 	}
+	if (from > s->count)
+		memset(s->at + s->count, 0, (from - s->count) * sizeof(*s->at));
 	for (size_t i = 0; i < n; i++)
 		s->at[from + i] = sim_ulaw_decode(ulaw[i]);
 	if (from + n > s->count)
