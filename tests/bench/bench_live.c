@@ -4,6 +4,7 @@
  *
  * usage: bench_live PART...
  *	delay	chirps each way without network jitter, and with 30 ms of it
+ *	slope	chirps each way without jitter, for long
  *	stalls	the stream of a caller stands still for 250 ms every 20 s
  *	quality	speech and tones each way: SNR, gain, THD+N
  *	clocks	a caller 300 ppm fast, a speaker 300 ppm slow
@@ -12,7 +13,7 @@
  *
  * BENCH_LIVE_S (default 105): seconds of chirps (two a second each way) after 30 s of settling.
  * BENCH_STALLS_S (120). BENCH_DRIFT_S (120): seconds of the clocks call after 90 s. BENCH_CALLS (50).
- * BENCH_SOAK_S (1200).
+ * BENCH_SOAK_S (1200), BENCH_SLOPE_S (1200).
  */
 #include "report.h"
 #include "stall_watch.h"
@@ -147,8 +148,35 @@ static void stand_still(int ms)
 	}
 }
 
+/* The sums of both processes' budgets, every so often. */
+#define TREND_EVERY_S 10
+#define TREND_MOST    1024
+
+struct trend {
+	double at_s[TREND_MOST], out_ms[TREND_MOST], in_ms[TREND_MOST];
+	size_t count;
+};
+
+static void trend_add(struct trend *t)
+{
+	if (t->count == TREND_MOST)
+		return;
+	t->at_s[t->count] = (double)harness_now_ns() * 1e-9;
+	call_budget(&W, false, &t->out_ms[t->count], &t->in_ms[t->count]);
+	fprintf(stderr, "%.3f s: by the budget %.2f and %.2f ms\n", t->at_s[t->count], t->out_ms[t->count],
+		t->in_ms[t->count]);
+	t->count++;
+}
+
+static void report_trend(const char *group, const char *way, const struct trend *t, const double *ms)
+{
+	double slope = signal_slope(t->at_s, ms, t->count) * 60;
+	BENCH_ROW(group, slope, "ms/min", "+-0.1", fabs(slope) <= 0.1,
+		  "%s: growth of the delay, by the budget of each %d s", way, TREND_EVERY_S);
+}
+
 /* Each second for so long: to stderr, when something has changed. */
-static void oddities_watch(int seconds)
+static void oddities_watch(int seconds, struct trend *trend)
 {
 	char now[1024], before[1024] = "";
 	int64_t start = harness_now_ns();
@@ -160,6 +188,8 @@ static void oddities_watch(int seconds)
 		if (strcmp(now, before))
 			fprintf(stderr, "%.3f s:%s\n", (double)harness_now_ns() * 1e-9, now);
 		strcpy(before, now);
+		if (i % TREND_EVERY_S == 0)
+			trend_add(trend);
 		if (still_ms && i % 11 == 0)
 			stand_still(5 + rand() % (still_ms - 4));
 	}
@@ -207,18 +237,19 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	struct track said, heard;
 	struct delays d;
 	double out_p50;
-	char more[64], stem[64];
+	char more[64], stem[64], chirps[64];
 	/* uniform jitter: its 99th percentile */
 	double extra = jitter_ms * 0.99;
+	int every_ms = seconds > 300 ? 2000 : 500;
 
 	snprintf(more, sizeof more, "\"jitter_ms\":%g,\"seed\":5", jitter_ms);
 	snprintf(stem, sizeof stem, "rec/%s-said", name);
+	snprintf(chirps, sizeof chirps, "{\"chirp\":{\"every_ms\":%d}}", every_ms);
 	member_record(&W, "ann", name);
-	call_up(&W, 0, name, "{\"chirp\":{\"every_ms\":500}}", true, more);
+	call_up(&W, 0, name, chirps, true, more);
 	if (jitter_ms > 0)
 		simulator_ask(W.discord, "impair", "\"direction\":\"out\",\"jitter_ms\":%g,\"seed\":9", jitter_ms);
-	simulator_ask(W.discord, "speak",
-		      "\"member\":\"ann\",\"voice\":{\"chirp\":{\"every_ms\":500}},\"reference\":\"%s\"",
+	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":%s,\"reference\":\"%s\"", chirps,
 		      world_file(&W, stem));
 	double from_s = (double)harness_now_ns() * 1e-9 + SETTLE_S;
 	harness_sleep_ms((SETTLE_S + seconds) * 1000);
@@ -234,7 +265,7 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	snprintf(stem, sizeof stem, "rec/%s.0", name);
 	track_load(&said, world_file(&W, stem), "said");
 	member_recorded(&W, "ann", name, &heard);
-	measure_delays(&d, &said, &heard, 500);
+	measure_delays(&d, &said, &heard, every_ms);
 	report_delay(group, "phone to Discord", &d, from_s, 40 + extra, 60 + extra, jitter_ms == 0);
 	out_p50 = d.p50;
 	track_free(&said);
@@ -243,7 +274,7 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	track_load(&said, world_file(&W, stem), "packets");
 	snprintf(stem, sizeof stem, "rec/%s.0", name);
 	track_load(&heard, world_file(&W, stem), "heard");
-	measure_delays(&d, &said, &heard, 500);
+	measure_delays(&d, &said, &heard, every_ms);
 	report_delay(group, "Discord to phone", &d, from_s, 45 + extra, 70 + extra, jitter_ms == 0);
 	track_free(&said);
 	track_free(&heard);
@@ -520,6 +551,7 @@ static void soak(int seconds)
 {
 	struct process tap, into;
 	static struct stall_watch watch;
+	static struct trend trend;
 	struct track t;
 	struct signal_gaps g;
 	struct wav w;
@@ -543,14 +575,12 @@ static void soak(int seconds)
 	tool_start(&W, &into, (const char *[]){"aplay", "-q", "-D", "discord", world_file(&W, "into.wav"),
 					       NULL});
 	harness_sleep_ms(SETTLE_S * 1000);
-	double from_ns = (double)harness_now_ns(), out, in, out_end, in_end, dry = xruns(), late = late_ms();
+	double from_ns = (double)harness_now_ns(), dry = xruns(), late = late_ms();
 	stall_watch_start(&watch);
-	call_budget(&W, false, &out, &in);
 	struct usage_mark mark;
 	usage_start(&mark, W.bridge.pid, W.bot.pid);
-	oddities_watch(seconds);
+	oddities_watch(seconds, &trend);
 	struct usage u = usage_since(&mark);
-	call_budget(&W, false, &out_end, &in_end);
 	dry = xruns() - dry;
 	late = late_ms() - late;
 	log_state();
@@ -577,8 +607,8 @@ static void soak(int seconds)
 	track_load(&t, world_file(&W, "rec/soak.0"), "heard");
 	gaps_of(group, "Discord to phone", &t, from_ns, seconds, MEMBER, &watch);
 	track_free(&t);
-	BENCH_NOTE(group, (out_end - out) / seconds * 60, "ms/min", "phone to Discord: growth of the delay, by the budget");
-	BENCH_NOTE(group, (in_end - in) / seconds * 60, "ms/min", "Discord to phone: growth of the delay, by the budget");
+	report_trend(group, "phone to Discord", &trend, trend.out_ms);
+	report_trend(group, "Discord to phone", &trend, trend.in_ms);
 	BENCH_NOTE(group, dry, "", "PCMs that ran dry meanwhile");
 	BENCH_NOTE(group, late, "ms", "written later than due, to readers that were late too");
 	stall_watch_end(&watch, group);
@@ -593,6 +623,8 @@ static void part(const char *name)
 	if (!strcmp(name, "delay")) {
 		delay("still", "live: delay, no jitter", 0, setting("BENCH_LIVE_S", 105));
 		delay("jitter", "live: delay, 30 ms of jitter", 30, setting("BENCH_LIVE_S", 105));
+	} else if (!strcmp(name, "slope")) {
+		delay("slope", "live: delay for long, no jitter", 0, setting("BENCH_SLOPE_S", 1200));
 	} else if (!strcmp(name, "stalls")) {
 		stalls(setting("BENCH_STALLS_S", 120));
 	} else if (!strcmp(name, "quality")) {

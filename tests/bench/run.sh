@@ -4,7 +4,8 @@
 # BENCH_STRICT=1 exits 1 when a goal is missed. BENCH=name,name runs only those parts, of
 #	resampler cost drift conceal			the same everywhere
 #	delay stalls quality clocks usage crowd lines	in real time: the machine must be quiet
-# or `live` for the first five of the latter; `soak`, which takes twenty minutes, only when it is named.
+# or `live` for the first five of the latter; `soak` and `slope`, which take twenty minutes each, only when they
+# are named.
 set -u
 BUILD=${BUILD:-build}
 dir=$BUILD/bench
@@ -52,7 +53,7 @@ for part in $parts; do
 		cost_of "cost per 20 ms" cost_alsa 20 220
 		cost_of "cost of group changes (P-256)" cost_mls 1 3
 	} >>"$rows" || broken=1 ;;
-	delay|stalls|quality|clocks|usage|soak) run_part bench_live "$part" ;;
+	delay|slope|stalls|quality|clocks|usage|soak) run_part bench_live "$part" ;;
 	resampler|drift|conceal|crowd|lines) run_part "bench_$part" ;;
 	*) echo "there is no part $part" >&2
 		broken=1 ;;
