@@ -20,6 +20,7 @@
 #define DROP_NS        (5 * MS)    /* less is left to trimming */
 #define DROP_MOST_NS   (20 * MS)
 #define DROP_EVERY_NS  (500 * MS)
+#define BETTER_MATCH   0.002f    /* in correlation; of two periods of a tone neither is better by as much */
 #define OVER_NS        (20 * MS) /* above the ceiling even sound that is not quiet is dropped */
 
 /* ---- jumps ---------------------------------------------------------------------------------- */
@@ -40,8 +41,8 @@ void playout_fade_from_here(struct playout *p)
 	p->fade_at = 0;
 }
 
-/* Of the places within `range` frames after `from`, the one whose sound is most like what is being
- * faded from. */
+/* Of the places within `range` frames before `from`, the one whose sound is most like what is being
+ * faded from; of those that are as good as each other, the nearest. */
 static int64_t best_match(const struct playout *p, int64_t from, unsigned range)
 {
 	float x[PLAYOUT_CHANNELS_MAX * MAX_FADE];
@@ -50,9 +51,9 @@ static int64_t best_match(const struct playout *p, int64_t from, unsigned range)
 	float best = -2;
 
 	for (unsigned i = 0; i <= range; i += thin) {
-		if (!media_ring_has(p->ring, from + i, n))
+		if (!media_ring_has(p->ring, from - i, n))
 			break;
-		playout_get(p, from + i, x, MAX_FADE, n);
+		playout_get(p, from - i, x, MAX_FADE, n);
 		float product = 0, a = 1e-9f, b = 1e-9f;
 		EACH_CHANNEL (p, c)
 			for (unsigned j = c * MAX_FADE; j < c * MAX_FADE + n; j += thin) {
@@ -61,9 +62,9 @@ static int64_t best_match(const struct playout *p, int64_t from, unsigned range)
 				b += p->fade_from[j] * p->fade_from[j];
 			}
 		float like = product / sqrtf(a * b);
-		if (like > best) {
+		if (like > best + BETTER_MATCH) {
 			best = like;
-			best_at = from + i;
+			best_at = from - i;
 		}
 	}
 	return best_at;
@@ -79,7 +80,7 @@ static void grow(struct playout *p, int64_t by_ns)
 	p->stats.stretched += (uint64_t)by;
 	playout_fade_from_here(p);
 	if (p->state == FLOW && media_ring_has(p->ring, to - slack, slack + (unsigned)by)) {
-		int64_t at = best_match(p, to - slack, slack);
+		int64_t at = best_match(p, to, slack);
 		p->hold_ns += to_ns(p, p->cursor - at);
 		p->cursor = at;
 		return;
@@ -94,17 +95,8 @@ void playout_shift(struct playout *p, int64_t by_ns)
 	if (p->state != FLOW && p->state != GAP)
 		return;
 	p->hold_ns += by_ns;
-	if (by_ns >= 0)
-		return;
-	if (p->state == FLOW) { /* the wave goes on by itself; fill() fades back to what was said */
-		playout_extend_begin(p);
-		p->state = GAP;
-		p->was_made = true;
-	}
-	p->stay += (unsigned)to_frames(p, -by_ns);
-	p->hold_ns += to_ns(p, to_frames(p, -by_ns));
-	p->stats.splices++;
-	p->stats.stretched += (uint64_t)to_frames(p, -by_ns);
+	if (by_ns < 0)
+		grow(p, -by_ns);
 }
 
 static void skip(struct playout *p, int64_t by_ns)

@@ -666,7 +666,7 @@ static void test_a_spurt_placed_anew_is_no_drift(void)
 }
 
 /* The reader sets its time by up to 24 ms, either way: no rate is bent for it, nothing is late after it, and
- * set back the delay is what it was. */
+ * set back the delay is what it was, and the sound is stretched in time with itself: no level falls. */
 static void test_a_reader_that_sets_its_time(void)
 {
 	static const int by_ms[] = {-5, -1, 1, 8, 24};
@@ -675,7 +675,7 @@ static void test_a_reader_that_sets_its_time(void)
 		struct playout_stats before, after;
 		struct hand h;
 		int64_t media = 0, arrival = T0, shift = by_ms[k] * MS;
-		double worst = 0;
+		double worst = 0, least = 1, block = 0;
 
 		hand_start(&h, 8000, false);
 		h.now = T0 - 5 * MS;
@@ -691,14 +691,21 @@ static void test_a_reader_that_sets_its_time(void)
 				playout_shift(h.p, shift);
 				h.now += shift;
 			}
+			double before_block = block, energy = h.energy;
 			pull(&h);
+			block = h.energy - energy;
 			playout_stats(h.p, &after);
-			if (i > 4 * 50 * 60)
-				worst = fmax(worst, fabs(after.ppm));
+			if (i <= 4 * 50 * 60)
+				continue;
+			worst = fmax(worst, fabs(after.ppm));
+			/* 10 ms, that is three periods; a tone's mean square is half of its amplitude's */
+			least = fmin(least, (before_block + block) / (480 * 0.3 * 0.3 / 2));
 		}
 		CHECK(worst < 5);
 		CHECK(h.bend < 2 * natural_bend(&h)); /* no click */
 		CHECK_INT(after.late, before.late);
+		if (shift < 0)
+			CHECK(least > 0.8);
 		if (shift < 0)
 			CHECK_NEAR(after.delay_ns, before.delay_ns, 2 * MS);
 		playout_destroy(h.p);
