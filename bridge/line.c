@@ -20,8 +20,6 @@
 #define STANDSTILL_NS (200 * NS_PER_MS)
 #define GAP_NS        (5 * NS_PER_MS / 2) /* less is a matter of leads, and of the clocks */
 #define BEHIND_TICKS  3
-#define LATE_NS       (3 * NS_PER_MS) /* so late comes no tick on a machine that has not stood still */
-#define HOLD_NS       (2 * NS_PER_MS)
 #define AHEAD_NS      (NS_PER_MS / 2)
 #define AHEAD_TICKS   8
 
@@ -47,7 +45,6 @@ struct line {
 	struct pace pace;
 	float in[OUT_MAX];
 	int64_t last_tick_ns;
-	int64_t read_from_ns; /* and not at ticks before; 0: at all */
 	struct line_stats stats;
 	struct line_budget budget;
 	struct stage_turn stamp_phone, stamp_discord;
@@ -398,7 +395,6 @@ bool line_tick(struct line *line, int64_t now_ns)
 			line->behind_ticks = 0;
 			line->last_tick_ns = now_ns;
 			line->read = line->written;
-			line->read_from_ns = 0;
 			line->running = true;
 		}
 	} else if (line->running && line->linger-- == 0) {
@@ -410,19 +406,12 @@ bool line_tick(struct line *line, int64_t now_ns)
 		sweep(line);
 		return false;
 	}
-	/* Where the whole machine has stood still, those who write what we read are about to wake up as well,
-	 * and write what they owe (port.h). A tick later it is there. */
-	if (line->read_from_ns)
-		line->read_from_ns = now_ns < line->read_from_ns ? line->read_from_ns : 0;
-	else if (now_ns - line->last_tick_ns >= LINE_TICK_NS + LATE_NS)
-		line->read_from_ns = now_ns + HOLD_NS;
 	line->stats.ticks++;
 	if (now_ns - line->last_tick_ns > 2 * LINE_TICK_NS)
 		line->stats.late_ticks++;
 	line->last_tick_ns = now_ns;
 	write_phone(line, now_ns);
-	if (!line->read_from_ns)
-		read_discord(line, now_ns);
+	read_discord(line, now_ns);
 	sweep(line);
 	return true;
 }

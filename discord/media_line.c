@@ -22,11 +22,9 @@
 #define FRAME_NS         (20 * NS_PER_MS)
 #define POLL_MIN_NS      NS_PER_MS /* capture that is not there yet is asked for again after */
 /* So late nobody wakes on a machine that has not stood still. Then packets that came meanwhile are only about
- * to be handed to us, and those who write what we read are about to wake up and write what they owe (alsa/port.h):
- * each is waited for, once. */
+ * to be handed to us: they are waited for, once. */
 #define LATE_NS          (3 * NS_PER_MS)
 #define PLAY_HOLD_NS     NS_PER_MS
-#define CAPTURE_HOLD_NS  (2 * NS_PER_MS)
 #define FOLLOW_STEPS     64         /* wake-ups that took blocks, for the earliest of them to show */
 #define FOLLOW_NS        NS_PER_MS
 #define HANGOVER_NS      (2 * NS_PER_SEC)
@@ -45,7 +43,7 @@ struct media_line {
 
 	bool capturing, playing;
 	int64_t capture_at_ns;
-	bool capture_held, play_held; /* once, after a standstill */
+	bool play_held; /* once, after a standstill */
 	int64_t play_at_ns;  /* when the next block is due */
 	int64_t sound_ns;    /* its nominal time */
 	int64_t least_late_ns; /* of wake-ups after it, lately */
@@ -436,13 +434,13 @@ void media_line_check(struct media_line *l, int64_t now_ns)
 	port_check(l->config.playback, now_ns);
 }
 
-/* Is what was to be done at *at_ns put off? */
-static bool held(bool *once, int64_t *at_ns, int64_t by_ns, int64_t now_ns)
+/* Is what is to be played put off? */
+static bool play_held(struct media_line *l, int64_t now_ns)
 {
-	*once = !*once && now_ns - *at_ns >= LATE_NS;
-	if (*once)
-		*at_ns = now_ns + by_ns;
-	return *once;
+	l->play_held = !l->play_held && now_ns - l->play_at_ns >= LATE_NS;
+	if (l->play_held)
+		l->play_at_ns = now_ns + PLAY_HOLD_NS;
+	return l->play_held;
 }
 
 int64_t media_line_step(struct media_line *l, int64_t now_ns)
@@ -456,10 +454,9 @@ int64_t media_line_step(struct media_line *l, int64_t now_ns)
 		figures_update(l, now_ns);
 		wants_update(l, now_ns);
 	}
-	if (l->capturing && now_ns >= l->capture_at_ns &&
-	    !held(&l->capture_held, &l->capture_at_ns, CAPTURE_HOLD_NS, now_ns))
+	if (l->capturing && now_ns >= l->capture_at_ns)
 		capture_step(l, now_ns);
-	if (l->playing && now_ns >= l->play_at_ns && !held(&l->play_held, &l->play_at_ns, PLAY_HOLD_NS, now_ns))
+	if (l->playing && now_ns >= l->play_at_ns && !play_held(l, now_ns))
 		playback_step(l, now_ns);
 	int64_t next = voice_udp_deadline_ns(l->path);
 	if (l->figures_at_ns < next)

@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define CHUNK_FRAMES   512
-#define AHEAD_FRAMES   720 /* 15 ms: a writer of 5 ms blocks publishes each fourth time */
+#define GAP_FRAMES     720
+#define READY_FRAMES   240
 #define TORN_RETRIES   4
 #define POSITION_LIMIT ((int64_t)1 << 60) /* 760 000 years: sums of two never overflow */
 #define NOT_STARTED    INT64_MIN
@@ -30,7 +31,7 @@ struct cable {
 	off_t size_bytes;
 	int slot;                  /* -1: none */
 	struct cable_record mine;  /* writer: what the record of `slot` says */
-	int64_t put;               /* writer: end of what was written, <= mine.written */
+	int64_t ready;             /* reader: all that play have written so far, at least */
 	struct cable_record table[CABLE_SLOTS];  /* reader: as last read */
 	struct cable_record again[CABLE_SLOTS];
 	int32_t sum[CHUNK_FRAMES * CABLE_CHANNELS_MAX];
@@ -188,12 +189,27 @@ int cable_open(struct cable **out, const struct cable_spec *spec, enum cable_mod
 	return 0;
 }
 
+int cable_check(const struct cable *c)
+{
+	struct stat st;
+
+	if (fstat(c->fd, &st) < 0 || st.st_nlink == 0 || st.st_size != c->size_bytes)
+		return -ENODEV;
+	return 0;
+}
+
+/* Nobody is to wait for more of it. Not in a file that was cut: that would grow again. */
+static void stream_end(struct cable *c)
+{
+	if (c->slot >= 0 && c->mine.end == NO_END && cable_check(c) == 0)
+		cable_stop(c, c->mine.start == NOT_STARTED ? 0 : c->mine.written);
+}
+
 void cable_close(struct cable *c)
 {
 	if (!c)
 		return;
-	if (c->slot >= 0 && c->mine.start == NOT_STARTED)
-		cable_stop(c, 0);
+	stream_end(c);
 	/* closing the descriptor lets go of the slot; what was published stays audible */
 	if (c->lock_fd >= 0)
 		close(c->lock_fd);
@@ -204,15 +220,6 @@ void cable_close(struct cable *c)
 unsigned cable_channels(const struct cable *c)
 {
 	return c->channels;
-}
-
-int cable_check(const struct cable *c)
-{
-	struct stat st;
-
-	if (fstat(c->fd, &st) < 0 || st.st_nlink == 0 || st.st_size != c->size_bytes)
-		return -ENODEV;
-	return 0;
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -245,6 +252,7 @@ int cable_claim(struct cable *c, int64_t now_frame)
 
 	if (c->lock_fd < 0)
 		return -EBADF;
+	stream_end(c);
 	err = table_read(c, c->table);
 	if (err)
 		return err;
@@ -267,7 +275,6 @@ int cable_claim(struct cable *c, int64_t now_frame)
 	else if (old >= 0)
 		slot_lock(c, old, F_UNLCK);
 	c->slot = best;
-	c->put = 0;
 	c->mine = (struct cable_record){
 		.generation = c->table[best].generation + 1,
 		.start = NOT_STARTED,
@@ -299,46 +306,17 @@ static int ring_write(struct cable *c, int64_t pos, const int16_t *frames, size_
 			 ring_offset(c, c->slot, 0));
 }
 
-static const int16_t silence[AHEAD_FRAMES * CABLE_CHANNELS_MAX];
-
-/* How many frames of silence may be published behind a write that ends at `end`. They take the place
- * of the ring's oldest, so only as far as a writer may be ahead. */
-static size_t ahead_frames(const struct cable *c, int64_t end)
-{
-	int64_t room;
-
-	if (c->mine.start == NOT_STARTED)
-		return 0;
-	room = cable_frame_now() + CABLE_BUFFER_MAX - c->mine.start - end;
-	return room < 0 ? 0 : room < AHEAD_FRAMES ? (size_t)room : AHEAD_FRAMES;
-}
-
-/* The frames, and silence behind them: by one system call unless the ring ends in between. */
-static int ring_write_ahead(struct cable *c, int64_t pos, const int16_t *frames, size_t n, size_t ahead)
-{
-	size_t frame_bytes = c->channels * sizeof(int16_t);
-	struct iovec parts[2] = {{(void *)(uintptr_t)frames, n * frame_bytes},
-				 {(void *)(uintptr_t)silence, ahead * frame_bytes}};
-	int err;
-
-	if ((size_t)(pos % CABLE_RING_FRAMES) + n + ahead <= CABLE_RING_FRAMES &&
-	    pwritev(c->fd, parts, 2, ring_offset(c, c->slot, (uint64_t)pos)) ==
-		    (ssize_t)((n + ahead) * frame_bytes))
-		return 0;
-	err = ring_write(c, pos, frames, n);
-	return err ? err : ring_write(c, pos + (int64_t)n, silence, ahead);
-}
-
 /* snd_pcm_forward() leaves a gap, in which the ring still holds the sound of its last round: that must
  * not be heard again. */
 static int gap_write(struct cable *c, int64_t from, int64_t to)
 {
+	static const int16_t silence[GAP_FRAMES * CABLE_CHANNELS_MAX];
 	int err = 0;
 
 	if (to - from > CABLE_RING_FRAMES)
 		from = to - CABLE_RING_FRAMES;
 	while (from < to && !err) {
-		size_t k = to - from < AHEAD_FRAMES ? (size_t)(to - from) : AHEAD_FRAMES;
+		size_t k = to - from < GAP_FRAMES ? (size_t)(to - from) : GAP_FRAMES;
 
 		err = ring_write(c, from, silence, k);
 		from += (int64_t)k;
@@ -348,29 +326,19 @@ static int gap_write(struct cable *c, int64_t from, int64_t to)
 
 int cable_write(struct cable *c, int64_t pos, const int16_t *frames, size_t n)
 {
-	int64_t end = pos + (int64_t)n;
-	size_t ahead;
-	int err;
+	int err = 0;
 
 	if (c->slot < 0)
 		return -EBADF;
 	if (pos < 0 || pos > POSITION_LIMIT / 2 || n > CABLE_RING_FRAMES)
 		return -EINVAL;
-	if (pos == c->put && end <= c->mine.written) { /* in place of silence that is published */
-		c->put = end;
-		return ring_write(c, pos, frames, n);
-	}
-	if (pos > c->put) {
-		err = gap_write(c, c->put, pos);
-		if (err)
-			return err;
-	}
-	ahead = ahead_frames(c, end);
-	err = ring_write_ahead(c, pos, frames, n, ahead);
+	if (pos > c->mine.written)
+		err = gap_write(c, c->mine.written, pos);
+	if (!err)
+		err = ring_write(c, pos, frames, n);
 	if (err)
 		return err;
-	c->put = end;
-	c->mine.written = end + (int64_t)ahead;
+	c->mine.written = pos + (int64_t)n;
 	return record_publish(c);
 }
 
@@ -378,11 +346,40 @@ int cable_stop(struct cable *c, int64_t end)
 {
 	if (c->slot < 0)
 		return -EBADF;
-	c->mine.end = end < 0 ? 0 : end < c->put ? end : c->put;
+	c->mine.end = end < 0 ? 0 : end < c->mine.written ? end : c->mine.written;
 	return record_publish(c);
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
+
+/* Up to where those have written who play, as far as they are not late by too much. With nobody there it is
+ * asked again after a while. */
+static int64_t table_ready(const struct cable_record table[CABLE_SLOTS], int64_t now_frame)
+{
+	int64_t ready = now_frame + READY_FRAMES;
+
+	for (int i = 0; i < CABLE_SLOTS; i++) {
+		const struct cable_record *r = &table[i];
+		int64_t at = r->start == NOT_STARTED ? INT64_MIN : r->start + r->written;
+
+		if (r->end == NO_END && at >= now_frame - CABLE_LATE_FRAMES && at < ready)
+			ready = at;
+	}
+	return ready;
+}
+
+int64_t cable_ready(struct cable *c, int64_t now_frame)
+{
+	int err;
+
+	if (now_frame > c->ready) {
+		err = table_read(c, c->table);
+		if (err)
+			return err;
+		c->ready = table_ready(c->table, now_frame);
+	}
+	return c->ready < now_frame ? c->ready : now_frame;
+}
 
 /* Part of [frame, frame + n) that record r covers, as stream frames [from, to). */
 static bool record_overlap(const struct cable_record *r, int64_t frame, size_t n, int64_t *from,

@@ -11,11 +11,10 @@
  *   - A writer owns a slot: a ring of 16384 frames and a record that says which cable frames are
  *     in it. Ownership is a lock on one byte of a second file (PATH.lock), which the kernel takes
  *     back when the writer dies. Frames beyond what was published do not exist, so a killed writer
- *     turns into silence after what it had queued. While it plays, a few milliseconds of silence
- *     are published behind what is written: small blocks that follow only take its place, which
- *     saves every other system call.
+ *     turns into silence after what it had queued.
  *   - A reader adds up, saturating, what all slots hold for the frames it wants. It writes nothing
  *     and takes no lock: read permission on the file is enough, and no reader can disturb anybody.
+ *     It need not be earlier than a writer who is late: cable_ready().
  *
  * Samples and positions go by pread() and pwrite(). Mapped memory would be faster by a little, but
  * whoever may write the file may also truncate it, and the next access of everyone who has it
@@ -55,6 +54,7 @@
  * never exceed the ring. */
 #define CABLE_BUFFER_MAX (CABLE_RING_FRAMES / 2)
 #define CABLE_PATH_MAX   512
+#define CABLE_LATE_FRAMES 960 /* 20 ms: so long a late writer is waited for */
 
 enum cable_mode {
 	CABLE_READ,
@@ -122,6 +122,14 @@ int cable_write(struct cable *cable, int64_t pos, const int16_t *frames, size_t 
 int cable_stop(struct cable *cable, int64_t end);
 
 /* ---- reading ------------------------------------------------------------------------------ */
+
+/*
+ * The frame before which everything is there for a reader at now_frame: that itself, or where a writer who
+ * plays has come to so far, if he is late by up to CABLE_LATE_FRAMES. So when a machine has stood still for
+ * a moment, or one of its processors has, sound comes late and is not lost, whoever wakes up first. Who is
+ * late by more is not waited for: he may be dead. May be less than it was before. -ENODEV.
+ */
+int64_t cable_ready(struct cable *cable, int64_t now_frame);
 
 /* Writes the saturated sum of all writers over cable frames [frame, frame + n) to out (n frames of
  * the cable's channels); silence where there is nothing. 0, or -ENODEV. */

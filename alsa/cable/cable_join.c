@@ -76,6 +76,18 @@ int cable_join_write(struct cable_join *j, int64_t at, const int16_t *frames, si
 	return 0;
 }
 
+int64_t cable_join_ready(struct cable_join *j, int64_t now)
+{
+	int64_t least = now;
+
+	for (unsigned i = 0; i < j->n && least >= 0; i++) {
+		int64_t ready = cable_ready(j->cables[i], now);
+
+		least = ready < least ? ready : least;
+	}
+	return least;
+}
+
 int cable_join_read(struct cable_join *j, int64_t frame, int16_t *out, size_t n)
 {
 	if (j->n == 1)

@@ -34,6 +34,7 @@ int cable_join_claim(struct cable_join *j, int64_t now_frame);
 int cable_join_start(struct cable_join *j, int64_t frame);
 int cable_join_write(struct cable_join *j, int64_t at, const int16_t *frames, size_t n);
 void cable_join_stop(struct cable_join *j, int64_t end);
+int64_t cable_join_ready(struct cable_join *j, int64_t now_frame);
 int cable_join_read(struct cable_join *j, int64_t frame, int16_t *out, size_t n);
 
 #endif

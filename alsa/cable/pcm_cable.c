@@ -6,7 +6,7 @@
  * file turns ALSA's pointers into cable frames and back, and wakes people up.
  *
  * A stream is put on the clock when it is triggered: stream frame 0 is the cable frame of that
- * moment, the hardware pointer is what has gone by since. One timerfd per handle is armed for the
+ * moment, the hardware pointer is what has gone by since; a reader's waits for writers who are late. One timerfd per handle is armed for the
  * frame at which the application would be woken; it is level triggered and never read, since
  * setting it anew clears it. Who has never asked for descriptors has a clock of his own, as our
  * services have: for him it is left alone (a system call for each block moved).
@@ -48,6 +48,7 @@ struct pcm_cable {
 	bool free_running; /* stop_threshold >= boundary: never an xrun */
 	int64_t behind;    /* frames beyond an empty (a full) buffer that are no xrun yet */
 	int64_t step;      /* capture: the pointer moves by this many frames */
+	int64_t told;      /* capture: where the application has seen it, it does not go back */
 };
 
 static bool is_playback(const struct pcm_cable *p)
@@ -76,14 +77,31 @@ static int64_t position_elapsed(const struct pcm_cable *p)
 	return p->start < 0 ? p->elapsed : cable_frame_now() - p->start;
 }
 
-/* The same as the application is told. A reader that takes what there is and asks again would
- * find one more frame each time round, for ever: hence steps of about 1 ms for capture. Writers
- * get the exact position, of which they can make no such loop. */
-static int64_t position_told(const struct pcm_cable *p)
+/* Gives up: from here on the application gets -ENODEV from everything. */
+static int lost(struct pcm_cable *p)
 {
-	int64_t elapsed = position_elapsed(p);
+	p->gone = true;
+	snd_pcm_ioplug_set_state(&p->io, SND_PCM_STATE_DISCONNECTED);
+	return -ENODEV;
+}
 
-	return is_playback(p) ? elapsed : elapsed / p->step * p->step;
+/* The same as the application is told. Writers get the exact position. A reader is told what is there for
+ * him, see cable_ready(); and in steps of about 1 ms: one that takes what there is and asks again would
+ * find one more frame each time round, for ever. Writers can make no such loop. */
+static int64_t position_told(struct pcm_cable *p)
+{
+	int64_t elapsed = position_elapsed(p), ready;
+
+	if (is_playback(p))
+		return elapsed;
+	if (p->start < 0 || p->gone)
+		return p->told;
+	ready = cable_join_ready(&p->cables, p->start + elapsed);
+	if (ready < 0)
+		lost(p);
+	else if ((ready - p->start) / p->step * p->step > p->told)
+		p->told = (ready - p->start) / p->step * p->step;
+	return p->told;
 }
 
 /* Capture: when to wake a reader whose position is `applied`. Not at applied + avail_min: alsa-lib
@@ -104,6 +122,14 @@ static int64_t capture_ready_at(const struct pcm_cable *p, int64_t applied)
 	return (ready + p->step - 1) / p->step * p->step;
 }
 
+/* The same, but later while a writer is waited for: he is asked for again and again. */
+static int64_t capture_wake_at(struct pcm_cable *p, int64_t applied)
+{
+	int64_t ready = capture_ready_at(p, applied), elapsed = position_elapsed(p);
+
+	return elapsed < ready || position_told(p) >= ready ? ready : elapsed + p->step;
+}
+
 static int64_t playback_avail(const struct pcm_cable *p, int64_t applied, int64_t elapsed)
 {
 	return (int64_t)p->io.buffer_size - (applied - elapsed);
@@ -120,7 +146,7 @@ static void timer_arm(struct pcm_cable *p, int64_t applied)
 		int64_t target, ns;
 
 		if (!is_playback(p))
-			target = capture_ready_at(p, applied);
+			target = capture_wake_at(p, applied);
 		else if (p->io.state == SND_PCM_STATE_DRAINING)
 			target = applied;
 		else
@@ -135,14 +161,6 @@ static void timer_arm(struct pcm_cable *p, int64_t applied)
 		when.it_value.tv_nsec = 1; /* not started yet: writable now */
 	}
 	timerfd_settime(p->io.poll_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
-/* Gives up: from here on the application gets -ENODEV from everything. */
-static int lost(struct pcm_cable *p)
-{
-	p->gone = true;
-	snd_pcm_ioplug_set_state(&p->io, SND_PCM_STATE_DISCONNECTED);
-	return -ENODEV;
 }
 
 /* ---- callbacks ---------------------------------------------------------------------------- */
@@ -213,7 +231,7 @@ static int cable_cb_prepare(snd_pcm_ioplug_t *io)
 	if (p->gone || cable_join_check(&p->cables) < 0)
 		return lost(p);
 	p->start = -1;
-	p->elapsed = p->applied = 0;
+	p->elapsed = p->applied = p->told = 0;
 	p->seen_appl = io->appl_ptr;
 	if (is_playback(p))
 		err = cable_join_claim(&p->cables, cable_frame_now());

@@ -315,7 +315,7 @@ static void test_blocks_against_a_model(void)
 }
 
 /* The ring's oldest frames are a reader's that is as late as may be, however far ahead the writer is. */
-static void test_silence_ahead_takes_no_room(void)
+static void test_a_writer_far_ahead_leaves_a_late_reader_his(void)
 {
 	enum { BLOCK = 256 }; /* the last block ends with the ring */
 	static int16_t sound[CABLE_RING_FRAMES + BLOCK], got[CABLE_BUFFER_MAX];
@@ -337,6 +337,55 @@ static void test_silence_ahead_takes_no_room(void)
 	CHECK_MEM(got, sound + late, CABLE_BUFFER_MAX * sizeof(*got));
 	cable_close(w);
 	cable_close(r);
+}
+
+/* What a reader may take is what all who play have written, from 20 ms ago on; times are only told. */
+static void test_ready(void)
+{
+	const int64_t now = 1000000;
+	struct cable_spec spec = fresh_spec("ready", 1);
+	struct cable *a = open_ok(&spec, CABLE_WRITE), *b = open_ok(&spec, CABLE_WRITE);
+	struct cable *r = open_ok(&spec, CABLE_READ), *idle = open_ok(&spec, CABLE_WRITE);
+	int16_t sound[CABLE_RING_FRAMES];
+
+	fill_random(sound, CABLE_RING_FRAMES, 3);
+	CHECK_INT(cable_ready(r, now), now); /* nobody plays */
+	CHECK_INT(cable_claim(idle, now), 0); /* prepared, not started */
+	CHECK_INT(cable_claim(a, now), 0);
+	CHECK_INT(cable_write(a, 0, sound, 400), 0);
+	CHECK_INT(cable_start(a, now + 1000), 0);
+	/* from here on a has written up to now + 1400 */
+	CHECK_INT(cable_ready(r, now + 1399), now + 1399);
+	CHECK_INT(cable_ready(r, now + 1401), now + 1400);
+	CHECK_INT(cable_ready(r, now + 1400 + CABLE_LATE_FRAMES), now + 1400);
+	CHECK_INT(cable_ready(r, now + 1401 + CABLE_LATE_FRAMES), now + 1401 + CABLE_LATE_FRAMES);
+	/* he comes back, still late, and then is not */
+	CHECK_INT(cable_write(a, 400, sound, 700), 0);
+	CHECK_INT(cable_ready(r, now + 2700), now + 2100);
+	CHECK_INT(cable_write(a, 1100, sound, 700), 0);
+	CHECK_INT(cable_ready(r, now + 2700), now + 2700);
+	/* of two the later one counts */
+	CHECK_INT(cable_claim(b, now), 0);
+	CHECK_INT(cable_write(b, 0, sound, 50), 0);
+	CHECK_INT(cable_start(b, now + 2550), 0);
+	CHECK_INT(cable_ready(r, now + 2801), now + 2600);
+	CHECK_INT(cable_write(b, 50, sound, 500), 0);
+	CHECK_INT(cable_ready(r, now + 2900), now + 2800);
+	/* who has stopped, begins anew or has closed is not waited for */
+	CHECK_INT(cable_stop(a, 10000), 0);
+	CHECK_INT(cable_ready(r, now + 2900), now + 2900);
+	CHECK_INT(cable_ready(r, now + 3200), now + 3100);
+	CHECK_INT(cable_claim(b, now + 3200), 0);
+	CHECK_INT(cable_ready(r, now + 3200), now + 3200);
+	CHECK_INT(cable_start(b, now + 3100), 0);
+	CHECK_INT(cable_ready(r, now + 4000), now + 3100);
+	cable_close(b);
+	CHECK_INT(cable_ready(r, now + 4000), now + 4000);
+	CHECK_INT(truncate(spec.path, 1200), 0);
+	CHECK_INT(cable_ready(r, now + 6000000), -ENODEV);
+	cable_close(a);
+	cable_close(r);
+	cable_close(idle);
 }
 
 static void test_prepare_keeps_the_tail(void)
@@ -918,7 +967,8 @@ int main(void)
 	UNIT(test_sum_saturates_once);
 	UNIT(test_gap_is_silence_and_rewind_replaces);
 	UNIT(test_blocks_against_a_model);
-	UNIT(test_silence_ahead_takes_no_room);
+	UNIT(test_a_writer_far_ahead_leaves_a_late_reader_his);
+	UNIT(test_ready);
 	UNIT(test_prepare_keeps_the_tail);
 	UNIT(test_seventeenth_writer);
 	UNIT(test_killed_writer);

@@ -212,33 +212,6 @@ static void test_standstill(void)
 	CHECK_NEAR((double)(a->heard_count - before), 8000, 200);
 }
 
-/*
- * A tick that comes late by 12 ms: the capture is left to the next one, for which those who write into it
- * have had time, and the callers' frames are right again within that tick. Late each time: read each
- * second time.
- */
-static void test_a_late_tick_does_not_read(void)
-{
-	setup("silence");
-	struct caller *a = join(1013, 0.2);
-
-	run_ms(1000);
-	int64_t before = a->heard_count;
-
-	now += 40 * MS;
-	line_tick(line, now);
-	CHECK_INT(a->heard_count, before);
-	now += 5 * MS;
-	line_tick(line, now);
-	CHECK_NEAR((double)(a->heard_count - before), 45 * 8, 20 * 8);
-	before = a->heard_count;
-	for (int i = 0; i < 50; i++) {
-		now += 10 * MS;
-		line_tick(line, now);
-	}
-	CHECK_NEAR((double)(a->heard_count - before), 500 * 8, 30 * 8);
-}
-
 static void test_ring_while_waiting(void)
 {
 	setup("ring");
@@ -562,7 +535,6 @@ int main(void)
 	UNIT(test_real_time);
 	UNIT(test_frames_keep_their_ticks);
 	UNIT(test_standstill);
-	UNIT(test_a_late_tick_does_not_read);
 	UNIT(test_ring_while_waiting);
 	UNIT(test_callers_hear_each_other_while_waiting);
 	UNIT(test_echo_while_waiting);

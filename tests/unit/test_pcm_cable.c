@@ -507,6 +507,78 @@ static void test_late_writer(void)
 	snd_pcm_close(r);
 }
 
+/* Takes what is there and is woken for it, until a time; wakes for nothing are counted. */
+static size_t read_until(snd_pcm_t *r, int64_t at_ns, int16_t *out, size_t got, size_t most, int *vain)
+{
+	struct pollfd fds[1];
+	unsigned short revents;
+
+	while (test_now_ns() < at_ns) {
+		snd_pcm_sframes_t k;
+
+		CHECK_INT(snd_pcm_poll_descriptors(r, fds, 1), 1);
+		if (poll(fds, 1, 1 + (int)((at_ns - test_now_ns()) / 1000000)) <= 0)
+			continue;
+		CHECK_INT(snd_pcm_poll_descriptors_revents(r, fds, 1, &revents), 0);
+		*vain += !(revents & POLLIN);
+		while (got < most && (k = snd_pcm_readi(r, out + got, most - got)) > 0)
+			got += (size_t)k;
+	}
+	return got;
+}
+
+/* A writer is 9 ms late, a reader is not: he waits, without turning in circles, and hears every frame. Then
+ * the writer is late by more than is waited for: silence has been read. */
+static void test_reader_waits_for_a_late_writer(void)
+{
+	struct shape s = plain;
+	static int16_t in[3840], out[9600];
+
+	fill_random(in, 3840, 12);
+	s.period = 240;
+	s.mode = SND_PCM_NONBLOCK;
+	for (int run = 0; run < 5; run++) {
+		size_t got, at = 0;
+		int vain = 0, more = 0;
+		int64_t start, late_ns;
+
+		s.stop = s.buffer + 1440;
+		snd_pcm_t *w = pcm_make("own:waits", SND_PCM_STREAM_PLAYBACK, s);
+		s.stop = 0;
+		snd_pcm_t *r = pcm_make("own:waits", SND_PCM_STREAM_CAPTURE, s);
+
+		memset(out, 0, sizeof(out));
+		CHECK_INT(snd_pcm_start(r), 0);
+		CHECK_INT(snd_pcm_writei(w, in, 480), 480);
+		CHECK_INT(snd_pcm_start(w), 0);
+		start = test_now_ns();
+		got = read_until(r, start + 19000000, out, 0, 9600, &vain);
+		CHECK(got <= 480 + 96); /* and what r had before w began */
+		late_ns = test_now_ns() - start - 10000000;
+		CHECK_INT(snd_pcm_writei(w, in + 480, 1440), 1440); /* up to 40 ms */
+		got = read_until(r, start + 35000000, out, got, 9600, &more);
+		while (at < got && out[at] == 0)
+			at++;
+		bool in_time = late_ns < 15000000 && test_now_ns() < start + 39000000;
+		if (in_time) {
+			CHECK(got - at >= 1440);
+			CHECK(memcmp(out + at, in, (got - at) * sizeof(*in)) == 0);
+			CHECK(vain <= 12); /* one each millisecond */
+		}
+		/* dry from 40 ms on, and 80 are over: all up to now has been read */
+		got = read_until(r, start + 80000000, out, got, 9600, &more);
+		CHECK(got - at >= 3840 - 960);
+		in_time = in_time && test_now_ns() < start + 90000000;
+		for (size_t i = at + 1920; in_time && i < got; i++)
+			CHECK_INT(out[i], 0);
+		snd_pcm_close(w);
+		snd_pcm_close(r);
+		if (in_time)
+			return;
+	}
+	SKIP("the machine was too busy");
+}
+
 static void test_forward_and_rewind(void)
 {
 	struct shape s = plain;
@@ -664,6 +736,7 @@ int main(void)
 	UNIT(test_xruns_are_seen);
 	UNIT(test_free_running);
 	UNIT(test_late_writer);
+	UNIT(test_reader_waits_for_a_late_writer);
 	UNIT(test_forward_and_rewind);
 	UNIT(test_truncated_is_nodev);
 	UNIT(test_removed_is_nodev);
