@@ -87,7 +87,7 @@ int port_create(struct port **out, const struct port_params *params)
 	p->lead_floor_frames = p->params.lead_frames;
 	atomic_store(&p->counters.lead, p->lead_frames);
 	p->next_attempt_ns = INT64_MIN;
-	p->lead_grown_ns = p->late_ns[0] = p->late_ns[1] = PORT_LONG_AGO_NS;
+	p->lead_grown_ns = INT64_MIN / 2;
 	p->backoff_ns = BACKOFF_MIN_NS;
 	*out = p;
 	return 0;

@@ -10,8 +10,7 @@
 #include <alsa/asoundlib.h>
 #include <stdatomic.h>
 
-#define PORT_ERROR_MAX   512
-#define PORT_LONG_AGO_NS (INT64_MIN / 2)
+#define PORT_ERROR_MAX 512
 
 struct port {
 	char *name;
@@ -44,7 +43,6 @@ struct port {
 	int64_t on_time_frames; /* what will be queued at the next tick, if that is not late */
 	int64_t dry_at_ns;      /* when what is queued will have been played */
 	int64_t late_frames;    /* due and not written yet, as counted */
-	int64_t late_ns[2];     /* the last two times that it was so */
 	/* While the device is away playback is paced against the clock: */
 	int64_t pace_start_ns;
 	int64_t pace_frames;

@@ -25,7 +25,6 @@
 #define LEAD_HOLD_NS       (60 * SECOND) /* an xrun is remembered for so long, then for twice as long */
 #define LEAD_HOLD_MAX_NS   (480 * SECOND)
 #define LEAD_FORGET_NS     (600 * SECOND)
-#define LATE_TWICE_NS      (5 * SECOND) /* late a third time within this is a habit */
 #define DUE_BLOCKS_MAX     8
 
 static int64_t frames_between(int64_t from_ns, int64_t to_ns)
@@ -67,10 +66,10 @@ static void lead_grow(struct port *p, int64_t missing, int64_t now_ns)
 
 static void lead_shrink(struct port *p, int64_t now_ns)
 {
-	if (p->lead_frames <= p->lead_floor_frames || now_ns < p->lead_shrink_ns)
-		return;
-	set_lead(p, p->lead_frames - LEAD_SHRINK_FRAMES);
-	p->lead_shrink_ns = now_ns + LEAD_SHRINK_NS;
+	while (p->lead_frames > p->lead_floor_frames && now_ns >= p->lead_shrink_ns) {
+		set_lead(p, p->lead_frames - LEAD_SHRINK_FRAMES);
+		p->lead_shrink_ns += LEAD_SHRINK_NS;
+	}
 }
 
 static void pace_from(struct port *p, int64_t now_ns)
@@ -172,7 +171,8 @@ void port_start(struct port *p, int64_t now_ns)
 	p->wanted = true;
 	p->after_xrun = false;
 	pace_from(p, now_ns);
-	set_lead(p, p->lead_floor_frames);
+	set_lead(p, p->lead_frames); /* as long as what it grew by is remembered */
+	lead_shrink(p, now_ns);
 	p->late_frames = 0;
 	if (p->params.direction == PORT_CAPTURE && port_is_open(p))
 		capture_start(p, now_ns);
@@ -208,20 +208,12 @@ static int64_t queued(struct port *p, int64_t now_ns)
 	return (int64_t)p->lead_frames + p->pace_frames - frames_between(p->pace_start_ns, now_ns);
 }
 
-/* The device plays on, and `missed` frames of what it should have had were not there. */
-static void note_late(struct port *p, int64_t missed, int64_t block, int64_t now_ns)
+/* The device plays on, and `missed` frames of what it should have had were not there. No reason for a longer
+ * lead: who reads waits for them. */
+static void note_late(struct port *p, int64_t missed)
 {
 	if (missed > p->late_frames)
 		port_count(&p->counters.late, (uint64_t)(missed - p->late_frames));
-	if (missed > 0 && p->late_frames == 0) {
-		bool habit = now_ns - p->late_ns[1] < LATE_TWICE_NS;
-
-		if (habit) /* less than a whole block would change nothing */
-			lead_grow(p, (missed + block - 1) / block * block, now_ns);
-		/* then a new count begins */
-		p->late_ns[1] = habit ? PORT_LONG_AGO_NS : p->late_ns[0];
-		p->late_ns[0] = habit ? PORT_LONG_AGO_NS : now_ns;
-	}
 	p->late_frames = missed;
 }
 
@@ -234,7 +226,7 @@ size_t port_due(struct port *p, size_t block_frames, int64_t now_ns)
 	lead_shrink(p, now_ns);
 	have = queued(p, now_ns);
 	if (port_is_open(p))
-		note_late(p, have < 0 ? -have : 0, block, now_ns);
+		note_late(p, have < 0 ? -have : 0);
 	p->dry_at_ns = now_ns + nanoseconds_of(have);
 	lead = p->lead_frames;
 	if (have + DUE_BLOCKS_MAX * block < lead && !port_is_open(p)) { /* let go of what is past */
