@@ -11,11 +11,10 @@
 
 #include "common/clock.h"
 #include "discord/gateway_codes.h"
+#include "discord/gateway_messages.h"
 
 #define NEVER            INT64_MAX
 #define QUERY            "v=10&encoding=json"
-#define URL_BYTES        512
-#define SESSION_BYTES    128
 #define QUEUE_MAX        16
 #define HELLO_TIMEOUT_NS (20 * NS_PER_SEC)
 #define READY_TIMEOUT_NS (60 * NS_PER_SEC)
@@ -23,18 +22,15 @@
 #define RESUME_TRIES     3 /* failed connects in a row before another gateway is looked for */
 #define CLOSE_ZOMBIE     4000 /* any code but 1000 and 1001 keeps the session resumable */
 
-enum { OP_DISPATCH = 0, OP_HEARTBEAT = 1, OP_IDENTIFY = 2, OP_VOICE_STATE = 4, OP_RESUME = 6,
-       OP_RECONNECT = 7, OP_INVALID_SESSION = 9, OP_HELLO = 10, OP_HEARTBEAT_ACK = 11 };
-
 struct gateway {
 	struct gateway_config config;
 	enum gateway_state state;
 	int intents;
 	uint64_t user_id, application_id;
 
-	char base_url[URL_BYTES];   /* from /gateway/bot; "" = ask again */
-	char resume_url[URL_BYTES]; /* with session_id, what a resume needs; "" = none */
-	char session_id[SESSION_BYTES];
+	char base_url[GATEWAY_URL_BYTES];   /* from /gateway/bot; "" = ask again */
+	char resume_url[GATEWAY_URL_BYTES]; /* with session_id, what a resume needs; "" = none */
+	char session_id[GATEWAY_SESSION_BYTES];
 	int64_t seq; /* last s; -1 none */
 
 	int64_t heartbeat_ns;    /* interval; 0 before Hello */
@@ -138,7 +134,7 @@ static void fatal(struct gateway *g, const char *sentence)
 /* The URL with our query: whatever query it came with is replaced, an empty path becomes "/". */
 static void connect_to(struct gateway *g, const char *base, int64_t now_ns)
 {
-	char url[URL_BYTES + 32];
+	char url[GATEWAY_URL_BYTES + 32];
 	size_t len = strcspn(base, "?#");
 	const char *host = strstr(base, "://");
 	bool has_path = host && memchr(host + 3, '/', len - (size_t)(host + 3 - base));
@@ -231,7 +227,7 @@ void gateway_discovered(struct gateway *g, const char *url, int64_t remaining,
 {
 	if (g->state != GATEWAY_DISCOVERING)
 		return;
-	if (strlen(url) >= URL_BYTES) {
+	if (strlen(url) >= GATEWAY_URL_BYTES) {
 		back_off(g, 5000, now_ns);
 		return;
 	}
@@ -268,82 +264,36 @@ void gateway_opened(struct gateway *g, int64_t now_ns)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-static void send_text(struct gateway *g, struct strbuf *text, struct json_writer *w)
+static void message_send(struct gateway *g, int err, struct strbuf *text)
 {
-	if (json_finish(w) == 0 && text->len <= GATEWAY_PAYLOAD_BYTES_MAX)
+	if (err == 0 && text->len <= GATEWAY_PAYLOAD_BYTES_MAX)
 		OPS(g)->send(CTX(g), text->data, text->len);
 	else
 		note(g, "a message to the gateway did not fit and was not sent");
 	strbuf_free(text);
 }
 
-#define MESSAGE(text, w, op) \
-	struct strbuf text = STRBUF_INIT(GATEWAY_PAYLOAD_BYTES_MAX); \
-	struct json_writer w; \
-	json_begin(&w, &text); \
-	json_w_obj(&w, NULL); \
-	json_w_int(&w, "op", op)
-
 static void send_heartbeat(struct gateway *g, int64_t now_ns)
 {
-	MESSAGE(text, w, OP_HEARTBEAT);
-	if (g->seq >= 0)
-		json_w_int(&w, "d", g->seq);
-	else
-		json_w_null(&w, "d");
-	json_w_end(&w);
+	struct strbuf text = GATEWAY_PAYLOAD_INIT;
 	g->heartbeat_sent_ns = now_ns;
-	send_text(g, &text, &w);
+	message_send(g, gateway_write_heartbeat(&text, g->seq), &text);
 }
 
 static void send_identify(struct gateway *g)
 {
-	MESSAGE(text, w, OP_IDENTIFY);
-	json_w_obj(&w, "d");
-	json_w_str(&w, "token", g->config.token);
-	json_w_int(&w, "intents", g->intents);
-	json_w_obj(&w, "properties");
-	json_w_str(&w, "os", "linux");
-	json_w_str(&w, "browser", "loopline");
-	json_w_str(&w, "device", "loopline");
-	json_w_end(&w);
-	json_w_int(&w, "large_threshold", 50);
-	json_w_bool(&w, "compress", false);
-	json_w_end(&w);
-	json_w_end(&w);
+	struct strbuf text = GATEWAY_PAYLOAD_INIT;
 	g->stats.identifies++;
 	identify_budget_spend(&g->config.budget, OPS(g)->wall_ms(CTX(g)));
 	OPS(g)->on_budget(CTX(g), &g->config.budget); /* before it is sent: a crash may follow */
-	send_text(g, &text, &w);
+	message_send(g, gateway_write_identify(&text, g->config.token, g->intents), &text);
 }
 
 static void send_resume(struct gateway *g)
 {
-	MESSAGE(text, w, OP_RESUME);
-	json_w_obj(&w, "d");
-	json_w_str(&w, "token", g->config.token);
-	json_w_str(&w, "session_id", g->session_id);
-	json_w_int(&w, "seq", g->seq);
-	json_w_end(&w);
-	json_w_end(&w);
+	struct strbuf text = GATEWAY_PAYLOAD_INIT;
 	g->stats.resumes++;
-	send_text(g, &text, &w);
-}
-
-static void send_voice_state(struct gateway *g, uint64_t guild_id, uint64_t channel_id)
-{
-	MESSAGE(text, w, OP_VOICE_STATE);
-	json_w_obj(&w, "d");
-	json_w_id(&w, "guild_id", guild_id);
-	if (channel_id)
-		json_w_id(&w, "channel_id", channel_id);
-	else
-		json_w_null(&w, "channel_id");
-	json_w_bool(&w, "self_mute", false);
-	json_w_bool(&w, "self_deaf", false); /* we listen, and say so */
-	json_w_end(&w);
-	json_w_end(&w);
-	send_text(g, &text, &w);
+	message_send(g, gateway_write_resume(&text, g->config.token, g->session_id, g->seq), &text);
 }
 
 /* Takes one of the sends of this minute; false when there is none left. */
@@ -362,7 +312,8 @@ static void queue_flush(struct gateway *g, int64_t now_ns)
 	while (g->queued > 0 && g->state == GATEWAY_READY && send_allowed(g, now_ns)) {
 		struct queued q = g->queue[0];
 		memmove(g->queue, g->queue + 1, --g->queued * sizeof(q));
-		send_voice_state(g, q.guild_id, q.channel_id);
+		struct strbuf text = GATEWAY_PAYLOAD_INIT;
+		message_send(g, gateway_write_voice_state(&text, q.guild_id, q.channel_id), &text);
 	}
 }
 
@@ -382,16 +333,8 @@ int gateway_send_voice_state(struct gateway *g, uint64_t guild_id, uint64_t chan
 
 static void on_hello(struct gateway *g, const struct json_at *root, int64_t now_ns)
 {
-	struct json_at d;
-	double interval_ms;
-	if (g->state != GATEWAY_WAIT_HELLO || !json_obj(root, "d", &d) ||
-	    !json_num(&d, "heartbeat_interval", &interval_ms))
+	if (g->state != GATEWAY_WAIT_HELLO || !gateway_read_hello(root, &g->heartbeat_ns))
 		return;
-	if (!(interval_ms >= 100 && interval_ms <= 3600000)) {
-		json_fail(&d, "heartbeat_interval", "expected 100 to 3600000 ms");
-		return;
-	}
-	g->heartbeat_ns = (int64_t)(interval_ms * (double)NS_PER_MS);
 	g->heartbeat_acked = true;
 	g->heartbeat_at_ns = now_ns + (int64_t)((double)g->heartbeat_ns * OPS(g)->random(CTX(g)));
 	memset(g->sent_ns, 0, sizeof(g->sent_ns)); /* the limit is per connection */
@@ -407,22 +350,13 @@ static void on_hello(struct gateway *g, const struct json_at *root, int64_t now_
 
 static void on_ready(struct gateway *g, const struct json_at *d, int64_t now_ns)
 {
-	struct json_at user, application = {0};
-	const char *session = NULL, *url = NULL;
-	uint64_t user_id = 0, application_id = 0;
-	if (json_obj(d, "user", &user))
-		json_id(&user, "id", &user_id);
-	json_str(d, "session_id", &session);
-	json_opt_str(d, "resume_gateway_url", &url);
-	if (json_opt_obj(d, "application", &application))
-		json_opt_id(&application, "id", &application_id);
-	if (!user_id || !session || strlen(session) >= SESSION_BYTES)
+	struct gateway_ready ready;
+	if (!gateway_read_ready(d, &ready))
 		return; /* the document says what is wrong; the time-out repairs */
-	g->user_id = user_id;
-	g->application_id = application_id ? application_id : user_id;
-	strcpy(g->session_id, session);
-	snprintf(g->resume_url, sizeof(g->resume_url), "%s",
-		 url && strlen(url) < URL_BYTES ? url : g->base_url);
+	g->user_id = ready.user_id;
+	g->application_id = ready.application_id;
+	strcpy(g->session_id, ready.session_id);
+	strcpy(g->resume_url, ready.resume_url ? ready.resume_url : g->base_url);
 	g->failures = 0;
 	state_set(g, GATEWAY_READY, NEVER);
 	g->queued = 0;
@@ -476,30 +410,30 @@ static void on_payload(struct gateway *g, const struct json_at *root, int64_t no
 	int64_t op = -1, s = -1;
 	if (!json_int(root, "op", 0, 1000, &op))
 		return;
-	if (op == OP_DISPATCH && json_opt_int(root, "s", 0, INT64_C(1) << 53, &s) && s >= 0)
+	if (op == GATEWAY_OP_DISPATCH && json_opt_int(root, "s", 0, INT64_C(1) << 53, &s) && s >= 0)
 		g->seq = s;
 	if (!json_good(root->doc))
 		return;
 	switch (op) {
-	case OP_DISPATCH:
+	case GATEWAY_OP_DISPATCH:
 		if (g->state >= GATEWAY_IDENTIFYING && g->state <= GATEWAY_READY)
 			on_dispatch(g, root, now_ns);
 		break;
-	case OP_HEARTBEAT:
+	case GATEWAY_OP_HEARTBEAT:
 		send_heartbeat(g, now_ns);
 		break;
-	case OP_RECONNECT:
+	case GATEWAY_OP_RECONNECT:
 		note(g, "the gateway asks us to reconnect");
 		g->failures = 0;
 		reconnect(g, 0, now_ns);
 		break;
-	case OP_INVALID_SESSION:
+	case GATEWAY_OP_INVALID_SESSION:
 		on_invalid_session(g, root, now_ns);
 		break;
-	case OP_HELLO:
+	case GATEWAY_OP_HELLO:
 		on_hello(g, root, now_ns);
 		break;
-	case OP_HEARTBEAT_ACK:
+	case GATEWAY_OP_HEARTBEAT_ACK:
 		if (!g->heartbeat_acked && g->heartbeat_sent_ns)
 			g->rtt_ns = now_ns - g->heartbeat_sent_ns;
 		g->heartbeat_acked = true;

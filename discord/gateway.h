@@ -22,14 +22,7 @@
 #include "common/json.h"
 #include "discord/identify_budget.h"
 
-/* Intents we ask for; the last one is privileged and may be refused (close code 4014). */
-#define GATEWAY_INTENT_GUILDS          (1 << 0)
-#define GATEWAY_INTENT_VOICE_STATES    (1 << 7)
-#define GATEWAY_INTENT_GUILD_MESSAGES  (1 << 9)
-#define GATEWAY_INTENT_MESSAGE_CONTENT (1 << 15)
-
 #define GATEWAY_MESSAGE_BYTES_MAX (16u << 20) /* READY and GUILD_CREATE of big guilds are megabytes */
-#define GATEWAY_PAYLOAD_BYTES_MAX 4096        /* what we may send at once (else close 4002) */
 #define GATEWAY_SENDS_PER_MINUTE  110         /* of 120; the rest is left to heartbeats */
 
 enum gateway_state {

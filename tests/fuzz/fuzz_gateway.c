@@ -9,6 +9,7 @@
 
 #include "discord/commands.h"
 #include "discord/gateway.h"
+#include "discord/gateway_messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
