@@ -170,8 +170,10 @@ void call_budget(struct world *w, bool show, double *to_discord, double *to_phon
 		    budget_sum(line, "to_phone", "bot", show) +
 		    budget_sum(call, "to_phone", "bridge", show);
 	/* the bridge shows the other's half as well, a few seconds old, and the whole */
-	budget_total(call, "to_discord_ms", *to_discord);
-	budget_total(call, "to_phone_ms", *to_phone);
+	if (show) {
+		budget_total(call, "to_discord_ms", *to_discord);
+		budget_total(call, "to_phone_ms", *to_phone);
+	}
 	budget_sum(cJSON_GetObjectItemCaseSensitive(call, "discord"), "to_discord", "bot by bridge", false);
 	cJSON_Delete(bridge);
 	cJSON_Delete(bot);

@@ -35,7 +35,8 @@ void call_chirps_end(struct world *w, const char *name, const char *member_name,
 /* A figure of the bridge's first call on line 0; NAN if there is none. */
 double call_figure(struct world *w, const char *name);
 /* What both processes say of the delay of line 0's first call now, each way: the sums of their
- * stages, in ms. With `show` each stage is printed. */
+ * stages, in ms. With `show` each stage is printed, and the totals that the bridge shows must be near them:
+ * where the delay has not just changed, which only half of them know. */
 void call_budget(struct world *w, bool show, double *to_discord, double *to_phone);
 /* Hangs up whatever is still up. */
 void calls_down(struct world *w);
