@@ -6,10 +6,10 @@
  * file turns ALSA's pointers into cable frames and back, and wakes people up.
  *
  * A stream is put on the clock when it is triggered: stream frame 0 is the cable frame of that
- * moment, the hardware pointer is what has gone by since; a reader's waits for writers who are late. One timerfd per handle is armed for the
- * frame at which the application would be woken; it is level triggered and never read, since
- * setting it anew clears it. Who has never asked for descriptors has a clock of his own, as our
- * services have: for him it is left alone (a system call for each block moved).
+ * moment, the hardware pointer is what has gone by since; a reader's waits for writers who are late.
+ * One timerfd per handle is armed for the frame at which the application would be woken; it is level
+ * triggered and never read, since setting it anew clears it. Who has never asked for descriptors has a
+ * clock of his own, as our services have: for him it is left alone (a system call for each block moved).
  *
  * Errors inside the audio path are -ENODEV (the file is gone or cut) and become state
  * DISCONNECTED, which is how a pulled-out card looks to applications.
