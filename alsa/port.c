@@ -85,6 +85,7 @@ int port_create(struct port **out, const struct port_params *params)
 		p->params.backlog_frames = DEFAULT_BACKLOG;
 	p->lead_frames = p->params.lead_frames;
 	p->lead_floor_frames = p->params.lead_frames;
+	p->block_frames = p->params.period_frames;
 	atomic_store(&p->counters.lead, p->lead_frames);
 	p->next_attempt_ns = INT64_MIN;
 	p->lead_grown_ns = INT64_MIN / 2;

@@ -55,9 +55,9 @@ struct port_params {
 	 * longer than wanted the lead is at least that period, because its position only moves
 	 * in steps. */
 	unsigned lead_frames;
-	/* Playback: after an xrun the lead grows, up to this: by what was missing, but by 2 ms if it was
-	 * less, or so much that no lead would have helped. It stays so for a minute, or twice as long as
-	 * after the xrun before if that is not 10 minutes ago (8 minutes at most), and then shrinks by
+	/* Playback: after an xrun the lead grows by what was missing, 2 ms at least; not at all if it
+	 * would be longer than this, since so much will be missing again. It stays so for a minute, or twice
+	 * as long as after the xrun before if that is not 10 minutes ago (8 minutes at most), and then shrinks by
 	 * 1 ms each 30 s. 0 means 960 (20 ms); equal to lead_frames: never. */
 	unsigned lead_max_frames;
 	/* Capture: more than this unread is dropped down to one period, newest kept, so that

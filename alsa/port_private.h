@@ -37,6 +37,8 @@ struct port {
 	bool wanted;            /* between port_start() and port_stop() */
 	bool running;           /* the device is started */
 	bool after_xrun;        /* the lead to be written is a repair, not a start */
+	unsigned restart_late;  /* frames that the tick that repairs is later than its turn */
+	int64_t block_frames;   /* what is written each tick */
 	unsigned lead_frames;   /* in force; also read by any thread through counters.lead */
 	int64_t lead_grown_ns, lead_hold_ns; /* when last, and for how long at least */
 	int64_t lead_shrink_ns; /* when it shrinks next, if nothing happens before */

@@ -51,10 +51,12 @@ static void set_lead(struct port *p, unsigned frames)
 	atomic_store_explicit(&p->counters.lead, frames, memory_order_relaxed);
 }
 
-/* missing: what more would have been needed. Where no lead could have helped, it is not asked to. */
+/* missing: what more would have been needed. Where no lead could have helped, none is asked to. */
 static void lead_grow(struct port *p, int64_t missing, int64_t now_ns)
 {
-	if (missing < LEAD_GROWTH_FRAMES || p->lead_frames + missing > p->params.lead_max_frames)
+	if (p->lead_frames + missing > p->params.lead_max_frames)
+		return;
+	if (missing < LEAD_GROWTH_FRAMES)
 		missing = LEAD_GROWTH_FRAMES;
 	set_lead(p, p->lead_frames + (unsigned)missing);
 	p->lead_hold_ns = now_ns - p->lead_grown_ns < LEAD_FORGET_NS ? 2 * p->lead_hold_ns : LEAD_HOLD_NS;
@@ -116,8 +118,14 @@ static bool recover(struct port *p, int err, int64_t now_ns)
 		return false;
 	}
 	if (xrun && p->params.direction == PORT_PLAYBACK) {
-		lead_grow(p, frames_between(p->dry_at_ns, now_ns), now_ns);
+		int64_t missing = frames_between(p->dry_at_ns, now_ns);
+
+		lead_grow(p, missing, now_ns);
 		p->after_xrun = true;
+		/* later than its turn: that the lead is shorter by now, or it would be longer for ever */
+		p->restart_late = p->exact && p->on_time_frames + missing > 0
+					  ? (unsigned)((p->on_time_frames + missing) % p->block_frames)
+					  : 0;
 	}
 	return true;
 }
@@ -223,6 +231,7 @@ size_t port_due(struct port *p, size_t block_frames, int64_t now_ns)
 
 	if (!p->wanted || p->params.direction != PORT_PLAYBACK || block <= 0)
 		return 0;
+	p->block_frames = block;
 	lead_shrink(p, now_ns);
 	have = queued(p, now_ns);
 	if (port_is_open(p))
@@ -280,8 +289,10 @@ static int playback_start(struct port *p, const int16_t *frames, size_t n, int64
 		return -ENODEV;
 	set_lead(p, p->lead_frames); /* a reopened device may have other limits */
 	left = p->lead_frames;
-	if (p->after_xrun)
+	if (p->after_xrun) {
+		left -= p->restart_late < left ? p->restart_late : left;
 		port_count(&p->counters.silence, left);
+	}
 	while (left > 0 && err == 0) {
 		unsigned k = left < PORT_BLOCK_MAX ? left : PORT_BLOCK_MAX;
 

@@ -618,6 +618,9 @@ static void test_hostile_records(void)
 		}
 		CHECK_INT(pwrite(fd, table, sizeof(table), CABLE_TABLE_OFFSET), sizeof(table));
 		CHECK_INT(cable_read(r, 100000, out, 1 + (size_t)round % 2000), 0);
+		/* nobody can make a reader wait for longer, or hurry */
+		CHECK(cable_ready(r, 100000 + 300 * round) >= 100000 + 300 * round - CABLE_LATE_FRAMES);
+		CHECK(cable_ready(r, 100000 + 300 * round) <= 100000 + 300 * round);
 		CHECK_INT(cable_claim(w, 100000), 0);
 		CHECK_INT(cable_start(w, 100000), 0);
 		CHECK_INT(cable_write(w, 0, out, 100), 0);
