@@ -197,6 +197,23 @@ static void oddities_watch(int seconds, struct trend *trend)
 
 /* ---- delay --------------------------------------------------------------------------------- */
 
+/* Of the medians of each ten seconds: a chirp that was damaged by a standstill of the machine says nothing of
+ * whether the delay grows. */
+static double slope_ms_per_min(const struct delays *d)
+{
+	double at_s[1024], ms[1024], bin[1024];
+	size_t bins = 0, n = 0;
+	for (size_t i = 0; i < d->count; i++) {
+		bin[n++] = d->ms[i];
+		if (i + 1 < d->count && floor(d->at_s[i] / 10) == floor(d->at_s[i + 1] / 10))
+			continue;
+		at_s[bins] = d->at_s[i];
+		ms[bins++] = signal_percentile(bin, n, 50);
+		n = 0;
+	}
+	return signal_slope(at_s, ms, bins) * 60;
+}
+
 static void delays_after(struct delays *d, double from_s)
 {
 	double sorted[1024];
@@ -211,7 +228,7 @@ static void delays_after(struct delays *d, double from_s)
 	memcpy(sorted, d->ms, n * sizeof *sorted);
 	d->p50 = signal_percentile(sorted, n, 50);
 	d->p99 = signal_percentile(sorted, n, 99);
-	d->slope_ms_per_min = signal_slope(d->at_s, d->ms, n) * 60;
+	d->slope_ms_per_min = slope_ms_per_min(d);
 }
 
 static void report_delay(const char *group, const char *way, struct delays *d, double from_s, double p50,
@@ -252,8 +269,10 @@ static void delay(const char *name, const char *group, double jitter_ms, int sec
 	simulator_ask(W.discord, "speak", "\"member\":\"ann\",\"voice\":%s,\"reference\":\"%s\"", chirps,
 		      world_file(&W, stem));
 	double from_s = (double)harness_now_ns() * 1e-9 + SETTLE_S;
-	harness_sleep_ms((SETTLE_S + seconds) * 1000);
-	log_state();
+	for (int s = 0; s < SETTLE_S + seconds; s += 15) {
+		harness_sleep_ms(15000);
+		log_state();
+	}
 	double queue = of_call("twilio_queue_ms"), say_out, say_in;
 	call_budget(&W, false, &say_out, &say_in);
 	call_down(&W, name);
@@ -556,13 +575,13 @@ static void soak(int seconds)
 	struct signal_gaps g;
 	struct wav w;
 	const char *group = "soak: jitter 10 ms, clocks off by 80 ppm, a tap, an injection";
-	size_t n = (size_t)(seconds + 60) * 48000;
-	float *tone = malloc(n * sizeof *tone);
+	size_t tone_n = (size_t)(seconds + 60) * 48000;
+	float *tone = malloc(tone_n * sizeof *tone);
 
 	if (!tone)
 		abort();
-	signal_tone(tone, n, 48000, 2131, -50, 0); /* too faint to count as a gap */
-	if (wav_write(world_file(&W, "into.wav"), 48000, tone, n))
+	signal_tone(tone, tone_n, 48000, 2131, -50, 0); /* too faint to count as a gap */
+	if (wav_write(world_file(&W, "into.wav"), 48000, tone, tone_n))
 		abort();
 	free(tone);
 	member_record(&W, "ann", "soak");
@@ -593,9 +612,12 @@ static void soak(int seconds)
 	gaps_of(group, "phone to Discord", &t, from_ns, seconds, CALLER, &watch);
 	track_free(&t);
 	if (wav_read(&w, world_file(&W, "tap.wav")) == 0 && w.frames > SETTLE_S * 48000u) {
-		signal_find_gaps(&g, w.samples + SETTLE_S * 48000, w.frames - SETTLE_S * 48000, 48000, CALLER);
+		size_t n = w.frames - SETTLE_S * 48000u; /* and some of it after the call */
+		if (n > (size_t)seconds * 48000)
+			n = (size_t)seconds * 48000;
+		signal_find_gaps(&g, w.samples + SETTLE_S * 48000, n, 48000, CALLER);
 		BENCH_ROW(group, (double)g.count, "", "0", g.count == 0, "arecord -D phone: gaps in %.0f s",
-			  (double)w.frames / 48000 - SETTLE_S);
+			  (double)n / 48000);
 		/* it ran from tap_ns on; what it takes to start is below what is looked for */
 		double at_ns[sizeof g.first / sizeof *g.first];
 		for (size_t i = 0; i < g.count && i < sizeof at_ns / sizeof *at_ns; i++)
