@@ -20,7 +20,7 @@
 #define DEFAULT_LEAD         192
 #define DEFAULT_LEAD_MAX     960
 #define DEFAULT_BACKLOG      2400
-#define LATE_FRAMES          1440 /* 30 ms */
+#define LATE_FRAMES          1440 /* 30 ms: so long a cable's readers wait, see cable/cable.h */
 #define CREATE_KEY           "defaults.pcm.cable.create"
 
 /* alsa-lib explains a failed open by printing to stderr, from deep inside and mostly best in its

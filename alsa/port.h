@@ -141,7 +141,7 @@ void port_check(struct port *port, int64_t now_ns);
  * each tick of that length, 0 when enough is queued, more when ticks were missed, up to 8. Where no card
  * is behind the name, being late by up to 30 ms is no xrun: the frames missed are written all the same,
  * and who has not read yet, as after a standstill of the whole machine, misses nothing. Readers of a
- * cable wait for 20 ms of it (cable/cable.h). It works the same while the device is away (against
+ * cable wait for them (cable/cable.h). It works the same while the device is away (against
  * now_ns), so the owner's media time never stops.
  * 0 while not started. */
 size_t port_due(struct port *port, size_t block_frames, int64_t now_ns);

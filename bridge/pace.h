@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define PACE_CATCH_UP 1920 /* frames at 48 kHz: two Twilio frames */
-#define PACE_PATIENCE 1200 /* 25 ms: a capture that steps in periods is not failing */
+#define PACE_PATIENCE 1680 /* 35 ms: a capture that steps in periods, or waits for a writer, is not failing */
 #define PACE_AHEAD    480  /* 10 ms too many, and they are dropped */
 
 struct pace {

@@ -54,7 +54,7 @@
  * never exceed the ring. */
 #define CABLE_BUFFER_MAX (CABLE_RING_FRAMES / 2)
 #define CABLE_PATH_MAX   512
-#define CABLE_LATE_FRAMES 960 /* 20 ms: so long a late writer is waited for */
+#define CABLE_LATE_FRAMES 1440 /* 30 ms: so long a late writer is waited for */
 
 enum cable_mode {
 	CABLE_READ,

@@ -339,7 +339,7 @@ static void test_a_writer_far_ahead_leaves_a_late_reader_his(void)
 	cable_close(r);
 }
 
-/* What a reader may take is what all who play have written, from 20 ms ago on; times are only told. */
+/* What a reader may take is what all who play have written, from 30 ms ago on; times are only told. */
 static void test_ready(void)
 {
 	const int64_t now = 1000000;
@@ -360,27 +360,27 @@ static void test_ready(void)
 	CHECK_INT(cable_ready(r, now + 1400 + CABLE_LATE_FRAMES), now + 1400);
 	CHECK_INT(cable_ready(r, now + 1401 + CABLE_LATE_FRAMES), now + 1401 + CABLE_LATE_FRAMES);
 	/* he comes back, still late, and then is not */
-	CHECK_INT(cable_write(a, 400, sound, 700), 0);
-	CHECK_INT(cable_ready(r, now + 2700), now + 2100);
-	CHECK_INT(cable_write(a, 1100, sound, 700), 0);
-	CHECK_INT(cable_ready(r, now + 2700), now + 2700);
-	/* of two the later one counts */
+	CHECK_INT(cable_write(a, 400, sound, 1100), 0);
+	CHECK_INT(cable_ready(r, now + 3100), now + 2500);
+	CHECK_INT(cable_write(a, 1500, sound, 700), 0);
+	CHECK_INT(cable_ready(r, now + 3100), now + 3100);
+	/* of two the later one counts; a has written up to now + 3200 */
 	CHECK_INT(cable_claim(b, now), 0);
 	CHECK_INT(cable_write(b, 0, sound, 50), 0);
-	CHECK_INT(cable_start(b, now + 2550), 0);
-	CHECK_INT(cable_ready(r, now + 2801), now + 2600);
+	CHECK_INT(cable_start(b, now + 2950), 0);
+	CHECK_INT(cable_ready(r, now + 3201), now + 3000);
 	CHECK_INT(cable_write(b, 50, sound, 500), 0);
-	CHECK_INT(cable_ready(r, now + 2900), now + 2800);
+	CHECK_INT(cable_ready(r, now + 3300), now + 3200);
 	/* who has stopped, begins anew or has closed is not waited for */
 	CHECK_INT(cable_stop(a, 10000), 0);
-	CHECK_INT(cable_ready(r, now + 2900), now + 2900);
-	CHECK_INT(cable_ready(r, now + 3200), now + 3100);
-	CHECK_INT(cable_claim(b, now + 3200), 0);
-	CHECK_INT(cable_ready(r, now + 3200), now + 3200);
-	CHECK_INT(cable_start(b, now + 3100), 0);
-	CHECK_INT(cable_ready(r, now + 4000), now + 3100);
+	CHECK_INT(cable_ready(r, now + 3300), now + 3300);
+	CHECK_INT(cable_ready(r, now + 3600), now + 3500);
+	CHECK_INT(cable_claim(b, now + 3600), 0);
+	CHECK_INT(cable_ready(r, now + 3600), now + 3600);
+	CHECK_INT(cable_start(b, now + 3500), 0);
+	CHECK_INT(cable_ready(r, now + 4400), now + 3500);
 	cable_close(b);
-	CHECK_INT(cable_ready(r, now + 4000), now + 4000);
+	CHECK_INT(cable_ready(r, now + 4400), now + 4400);
 	CHECK_INT(truncate(spec.path, 1200), 0);
 	CHECK_INT(cable_ready(r, now + 6000000), -ENODEV);
 	cable_close(a);
