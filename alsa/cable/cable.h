@@ -14,7 +14,7 @@
  *     turns into silence after what it had queued.
  *   - A reader adds up, saturating, what all slots hold for the frames it wants. It writes nothing
  *     and takes no lock: read permission on the file is enough, and no reader can disturb anybody.
- *     It need not be earlier than a writer who is late: cable_ready().
+ *     It need not run ahead of a writer who is late: cable_ready().
  *
  * Samples and positions go by pread() and pwrite(). Mapped memory would be faster by a little, but
  * whoever may write the file may also truncate it, and the next access of everyone who has it

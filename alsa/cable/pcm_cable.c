@@ -214,9 +214,9 @@ static snd_pcm_sframes_t cable_cb_pointer(snd_pcm_ioplug_t *io)
 		} else if (elapsed > applied + p->behind && !p->free_running) {
 			return -EPIPE;
 		}
-	} else if (elapsed - applied > (int64_t)io->buffer_size + p->behind &&
+	} else if (position_elapsed(p) - applied > (int64_t)io->buffer_size + p->behind &&
 		   !p->free_running) {
-		return -EPIPE;
+		return -EPIPE; /* by the clock, also while a writer is waited for: the ring is not longer */
 	}
 	return (snd_pcm_sframes_t)((uint64_t)elapsed % p->boundary);
 }

@@ -579,6 +579,39 @@ static void test_reader_waits_for_a_late_writer(void)
 	SKIP("the machine was too busy");
 }
 
+/* A buffer of 40 ms has run over after 44, also while a writer is waited for who is 24 ms late. */
+static void test_overrun_while_waiting(void)
+{
+	struct shape s = plain;
+	int16_t in[960] = {0};
+
+	for (int run = 0; run < 5; run++) {
+		int64_t start, took;
+		snd_pcm_sframes_t avail;
+
+		s.stop = s.buffer + 1440;
+		snd_pcm_t *w = pcm_make("own:over", SND_PCM_STREAM_PLAYBACK, s);
+		struct shape small = plain;
+		small.buffer = 1920;
+		snd_pcm_t *r = pcm_make("own:over", SND_PCM_STREAM_CAPTURE, small);
+
+		CHECK_INT(snd_pcm_writei(w, in, 960), 960);
+		CHECK_INT(snd_pcm_start(w), 0);
+		start = test_now_ns();
+		CHECK_INT(snd_pcm_start(r), 0);
+		test_sleep_ms(44);
+		avail = snd_pcm_avail(r);
+		took = test_now_ns() - start;
+		snd_pcm_close(w);
+		snd_pcm_close(r);
+		if (took > 49000000)
+			continue;
+		CHECK_INT(avail, -EPIPE);
+		return;
+	}
+	SKIP("the machine was too busy");
+}
+
 static void test_forward_and_rewind(void)
 {
 	struct shape s = plain;
@@ -737,6 +770,7 @@ int main(void)
 	UNIT(test_free_running);
 	UNIT(test_late_writer);
 	UNIT(test_reader_waits_for_a_late_writer);
+	UNIT(test_overrun_while_waiting);
 	UNIT(test_forward_and_rewind);
 	UNIT(test_truncated_is_nodev);
 	UNIT(test_removed_is_nodev);
