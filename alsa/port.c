@@ -2,6 +2,7 @@
  *
  * port.c - the opener's half of a port: opening, configuring and closing its PCM.
  */
+#include "alsa/cable/cable.h"
 #include "alsa/port_private.h"
 
 #include <errno.h>
@@ -20,7 +21,6 @@
 #define DEFAULT_LEAD         192
 #define DEFAULT_LEAD_MAX     960
 #define DEFAULT_BACKLOG      2400
-#define LATE_FRAMES          1440 /* 30 ms: so long a cable's readers wait, see cable/cable.h */
 #define CREATE_KEY           "defaults.pcm.cable.create"
 
 /* alsa-lib explains a failed open by printing to stderr, from deep inside and mostly best in its
@@ -289,10 +289,11 @@ static int set_sw_params(struct port *p)
 		err = snd_pcm_sw_params_set_start_threshold(p->pcm, sw, boundary);
 	if (err >= 0)
 		err = snd_pcm_sw_params_set_avail_min(p->pcm, sw, port_period_frames(p));
-	/* When a whole machine stands still for a while, nobody has missed what is written late. */
+	/* When a whole machine stands still for a while, nobody has missed what is written late: so long
+	 * a cable's readers wait. */
 	p->exact = has_no_card(p);
 	if (err >= 0 && p->params.direction == PORT_PLAYBACK && p->exact)
-		err = snd_pcm_sw_params_set_stop_threshold(p->pcm, sw, p->buffer_frames + LATE_FRAMES);
+		err = snd_pcm_sw_params_set_stop_threshold(p->pcm, sw, p->buffer_frames + CABLE_LATE_FRAMES);
 	if (err < 0)
 		return err;
 	/* A bare snd-aloop repeats 4 ms of old ring content at an underrun unless the ring is

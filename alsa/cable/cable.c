@@ -18,7 +18,7 @@
 
 #define CHUNK_FRAMES   512
 #define GAP_FRAMES     720
-#define READY_FRAMES   240
+#define READY_FRAMES   240 /* so long it is taken for true that nobody plays */
 #define TORN_RETRIES   4
 #define POSITION_LIMIT ((int64_t)1 << 60) /* 760 000 years: sums of two never overflow */
 #define NOT_STARTED    INT64_MIN
@@ -360,7 +360,7 @@ static int64_t table_ready(const struct cable_record table[CABLE_SLOTS], int64_t
 
 	for (int i = 0; i < CABLE_SLOTS; i++) {
 		const struct cable_record *r = &table[i];
-		int64_t at = r->start == NOT_STARTED ? INT64_MIN : r->start + r->written;
+		int64_t at = record_end_frame(r);
 
 		if (r->end == NO_END && at >= now_frame - CABLE_LATE_FRAMES && at < ready)
 			ready = at;
